@@ -1,0 +1,92 @@
+"""Tasks: each module makes the spikes of one, under one interface.
+
+A task module is registered here by name. It has an options section (checked like the rest of a recipe)
+and a function from options to a `Dataset`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from toolchain.errors import RecipeError
+from toolchain.recipe import Section
+from toolchain.spikes import Binning, SpikeTrains
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Spikes and labels of one split; ``labels[s]`` in 0..n_classes-1."""
+
+    spikes: SpikeTrains
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits of a task.
+
+    Attributes
+    ----------
+    provenance : one line for every report: where the data come from, and whether they are real or made
+    binning : what turning events into steps removed
+    """
+
+    train: Samples
+    valid: Samples
+    test: Samples
+    n_classes: int
+    provenance: str
+    binning: Binning
+
+    @property
+    def n_inputs(self) -> int:
+        """Channels."""
+        return self.train.spikes.n_units
+
+    @property
+    def n_steps(self) -> int:
+        """Length of a sample, steps."""
+        return self.train.spikes.n_steps
+
+
+def _registry() -> dict[str, tuple[type[Section], Callable[[Any], Dataset]]]:
+    from toolchain.datasets import digits, sequence, yin_yang
+
+    return {
+        "yin_yang": (yin_yang.YinYangOptions, yin_yang.load),
+        "sequence": (sequence.SequenceOptions, sequence.load),
+        "digits": (digits.DigitsOptions, digits.load),
+    }
+
+
+def load_dataset(task: str, options: dict[str, Any]) -> Dataset:
+    """Make the dataset of a task.
+
+    Raises
+    ------
+    RecipeError
+        If the task or one of its options is unknown, or an option is out of range.
+    """
+    registry = _registry()
+    if task not in registry:
+        close = difflib.get_close_matches(task, registry, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(registry)}"
+        raise RecipeError(f"recipe dataset.task: {task!r} does not exist{hint}")
+    section, load = registry[task]
+    try:
+        checked = section.model_validate(options)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        known = ", ".join(section.model_fields)
+        raise RecipeError(
+            f"recipe dataset.options.{key}: {problem['msg']}, got {problem['input']!r}; options of {task}: {known}"
+        ) from error
+    return load(checked)
