@@ -1,0 +1,1 @@
+"""Training: losses, optimisers, the loop, checkpoints and the backends behind one interface."""

@@ -1,0 +1,130 @@
+"""What a training backend offers: gradients of a batch, and responses without learning.
+
+Every backend computes the step of `toolchain.network` and the gradients of EventProp with delays; the
+trainer knows nothing else of it. Parameters cross the border as flat vectors in canonical order
+(`toolchain.event_graph`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.errors import InputError
+from toolchain.network import Network, NeuronConstants
+from toolchain.spikes import SpikeTrains
+
+ReadoutName = Literal["exp_weighted_average"]
+
+
+@dataclass(frozen=True)
+class BatchGradient:
+    """Means over a batch, and what happened on the way.
+
+    Attributes
+    ----------
+    loss : mean loss
+    correct : number of samples whose largest readout is the label
+    weight, delay : (n_synapses,) gradient of the mean loss; of delays per slot
+    neuron_spikes : (n_neurons,) spikes of each simulated neuron over the batch
+    guarded : spikes whose membrane slope was below the floor, where the floor was used instead
+    """
+
+    loss: float
+    correct: int
+    weight: NDArray[np.float32]
+    delay: NDArray[np.float32]
+    neuron_spikes: NDArray[np.int64]
+    guarded: int
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What a network did on a set of samples.
+
+    Attributes
+    ----------
+    loss : (n_samples,)
+    prediction : (n_samples,) index of the largest readout
+    neuron_spikes : (n_neurons,) spikes of each simulated neuron over all samples
+    """
+
+    loss: NDArray[np.float64]
+    prediction: NDArray[np.int64]
+    neuron_spikes: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One sample in full.
+
+    Attributes
+    ----------
+    spikes : population name -> (times, units), sorted by unit, then time
+    readout_v : (n_readout, n_steps) voltage of the readout
+    """
+
+    spikes: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
+    readout_v: NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """A network held ready for many batches."""
+
+    def set_parameters(self, weights: NDArray[np.float32], delays: NDArray[np.float32]) -> None:
+        """Use these parameters from now on; delays are rounded half to even."""
+
+    def gradients(self, spikes: SpikeTrains, labels: NDArray[np.int64], samples: NDArray[np.int64]) -> BatchGradient:
+        """Gradient of the mean loss over the samples with these indices, at the parameters set last."""
+
+    def respond(self, spikes: SpikeTrains, labels: NDArray[np.int64]) -> Responses:
+        """Run all samples without learning."""
+
+    def trace(self, spikes: SpikeTrains, sample: int) -> Trace:
+        """Run one sample and return its spikes and readout voltage."""
+
+
+def make_engine(
+    backend: str,
+    network: Network,
+    steps: int,
+    *,
+    max_slot: int,
+    readout: ReadoutName = "exp_weighted_average",
+    min_slope: float = 0.05,
+    constants: Mapping[str, NeuronConstants] | None = None,
+    threads: int | None = None,
+) -> Engine:
+    """Return an engine of the backend called `backend`.
+
+    Parameters
+    ----------
+    network : description and initial parameters
+    steps : length of a sample, steps
+    max_slot : largest slot that the parameters will ever have
+    min_slope : floor of the membrane slope I - V at a spike, in units of V
+    constants : population name -> constants to use instead of those of the trained population
+    threads : None for one per core
+
+    Raises
+    ------
+    InputError
+        If there is no such backend.
+    """
+    if backend != "cpu":
+        raise InputError(f"backend {backend!r} does not exist; known: cpu")
+    from toolchain.training.backends.cpu import CpuEngine
+
+    return CpuEngine(
+        network,
+        steps,
+        max_slot=max_slot,
+        readout=readout,
+        min_slope=min_slope,
+        constants=constants,
+        threads=threads,
+    )

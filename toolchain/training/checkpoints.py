@@ -1,0 +1,104 @@
+"""Checkpoints: the network, both optimisers and the place in the run, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.errors import CheckpointError, NetworkError
+from toolchain.event_graph import flatten, unflatten
+from toolchain.network import Network, network_from_description
+from toolchain.storage import load_arrays, save_arrays
+from toolchain.training.optimiser import Adam
+
+FORMAT = 1
+MOMENTS = ("first", "second")
+
+
+@dataclass
+class Progress:
+    """Where a run stands after `epoch` epochs; `line` is that epoch's entry in metrics.jsonl."""
+
+    epoch: int
+    best_epoch: int
+    best_accuracy: float
+    best_loss: float
+    line: dict[str, Any]
+
+
+def network_arrays(network: Network) -> dict[str, NDArray[Any]]:
+    """Arrays of a network under the names that `network_from_description` expects."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for projection in network.projections:
+        arrays[f"{projection.name}.weight"] = projection.weight
+        arrays[f"{projection.name}.delay"] = projection.delay
+        if projection.mask is not None:
+            arrays[f"{projection.name}.mask"] = projection.mask.astype(np.uint8)
+    return arrays
+
+
+def save_checkpoint(path: Path, network: Network, optimisers: Mapping[str, Adam], progress: Progress) -> None:
+    """Write a checkpoint; whatever was at `path` stays whole until the new one is."""
+    arrays = network_arrays(network)
+    steps = {}
+    for name, adam in optimisers.items():
+        for moment in MOMENTS:
+            arrays[f"adam.{name}.{moment}"] = getattr(adam, moment)
+        steps[name] = adam.steps
+    header = {
+        "format": FORMAT,
+        "network": network.describe(),
+        "adam_steps": steps,
+        "progress": vars(progress),
+    }
+    save_arrays(path, arrays, header)
+
+
+def load_network(path: Path) -> Network:
+    """Read the network of a checkpoint; raises CheckpointError."""
+    return _read(path)[0]
+
+
+def load_checkpoint(path: Path, network: Network, optimisers: Mapping[str, Adam]) -> tuple[Network, Progress]:
+    """Read a checkpoint of a run of `network` and put its moments into `optimisers`.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read or belongs to another network.
+    """
+    stored, arrays, header = _read(path)
+    if stored.describe() != network.describe():
+        raise CheckpointError(f"checkpoint {path}: its network is not that of the recipe; start a new run")
+    try:
+        for name, adam in optimisers.items():
+            for moment in MOMENTS:
+                array = arrays[f"adam.{name}.{moment}"]
+                if array.shape != adam.rate.shape or array.dtype != np.float32:
+                    raise CheckpointError(
+                        f"checkpoint {path}: adam.{name}.{moment} is {array.dtype}{array.shape}, "
+                        f"must be float32{adam.rate.shape}"
+                    )
+                setattr(adam, moment, array.copy())
+            adam.steps = int(header["adam_steps"][name])
+        progress = Progress(**header["progress"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path}: {error!r} in its header; it is damaged, use another") from error
+    # Through the flat form: what training goes on with is exactly what it would have had.
+    return unflatten(network, flatten(stored, "weight"), flatten(stored, "delay")), progress
+
+
+def _read(path: Path) -> tuple[Network, dict[str, NDArray[Any]], dict[str, Any]]:
+    arrays, header = load_arrays(path)
+    if header.get("format") != FORMAT:
+        raise CheckpointError(f"checkpoint {path}: format {header.get('format')!r}, this version reads {FORMAT}")
+    try:
+        network = network_from_description(header["network"], arrays)
+    except (NetworkError, KeyError) as error:
+        raise CheckpointError(f"checkpoint {path}: {error}") from error
+    return network, arrays, header

@@ -1,0 +1,247 @@
+"""The training loop: epochs of batches, validation, checkpoints, and resuming to the bit.
+
+Every random number of an epoch comes from a generator seeded by the run's seed and the epoch, and every
+checkpoint is taken between epochs. So a run that was killed and resumed ends in the same weights as
+one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.datasets import Dataset, load_dataset
+from toolchain.errors import CheckpointError
+from toolchain.event_graph import EventGraph, build_event_graph, flatten, unflatten
+from toolchain.network import Network
+from toolchain.network_builder import build_network, generator
+from toolchain.recipe import Recipe
+from toolchain.storage import write_json
+from toolchain.training.backends import Engine, make_engine
+from toolchain.training.checkpoints import Progress, load_checkpoint, load_network, save_checkpoint
+from toolchain.training.optimiser import Adam
+from toolchain.training.run_folder import RunFolder
+
+
+class Listener(Protocol):
+    """Told how training goes; the command line draws a progress bar from it."""
+
+    def batch(self, epoch: int, done: int, total: int, loss: float, accuracy: float) -> None:
+        """After each batch: samples done of this epoch, running mean loss and accuracy."""
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """After each epoch: its entry in metrics.jsonl."""
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def batch(self, epoch: int, done: int, total: int, loss: float, accuracy: float) -> None:
+        """Ignore."""
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """Ignore."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The best checkpoint of a run, and what it does on the test set."""
+
+    network: Network
+    best_epoch: int
+    valid_accuracy: float
+    test_accuracy: float
+    test_samples: int
+
+
+def train(
+    run: RunFolder, recipe: Recipe, *, resume: bool = False, listener: Listener | None = None, threads: int | None = None
+) -> TrainingResult:
+    """Train the network of a recipe in a run folder, to the end.
+
+    Parameters
+    ----------
+    run : an existing run folder
+    recipe : its recipe
+    resume : go on from ``checkpoints/last.safetensors``; without one there, start from the beginning
+    threads : None for one per core; the result does not depend on it
+
+    Raises
+    ------
+    CheckpointError
+        If a checkpoint to resume from is damaged or belongs to another recipe.
+    """
+    dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
+    network = build_network(recipe, n_inputs=dataset.n_inputs, n_classes=dataset.n_classes)
+    return _Trainer(run, recipe, dataset, network, listener or Silent(), threads).fit(resume=resume)
+
+
+class _Trainer:
+    def __init__(
+        self,
+        run: RunFolder,
+        recipe: Recipe,
+        dataset: Dataset,
+        network: Network,
+        listener: Listener,
+        threads: int | None,
+    ) -> None:
+        settings = recipe.training
+        self.run, self.recipe, self.dataset, self.network, self.listener = run, recipe, dataset, network, listener
+        self.settings = settings
+        self.graph: EventGraph = build_event_graph(network)
+        self.weights, self.delays = flatten(network, "weight"), flatten(network, "delay")
+        weight_rate, delay_rate = _rates(network, recipe)
+        self.optimisers = {"weight": Adam(weight_rate), "delay": Adam(delay_rate)}
+        self.engine: Engine = make_engine(
+            settings.backend,
+            network,
+            dataset.n_steps,
+            max_slot=settings.max_slot,
+            readout=settings.readout,
+            min_slope=settings.min_slope,
+            threads=threads,
+        )
+
+    def fit(self, *, resume: bool) -> TrainingResult:
+        progress = self._start(resume)
+        while progress.epoch < self.settings.epochs and not self._good_enough(progress):
+            progress = self._epoch(progress)
+        best = load_network(self.run.checkpoint("best"))
+        self.engine.set_parameters(flatten(best, "weight"), flatten(best, "delay"))
+        test = self.dataset.test
+        prediction = self.engine.respond(test.spikes, test.labels).prediction
+        result = TrainingResult(
+            best,
+            progress.best_epoch,
+            progress.best_accuracy,
+            float(np.mean(prediction == test.labels)),
+            test.labels.size,
+        )
+        write_json(
+            self.run.summary_file,
+            {
+                "best_epoch": result.best_epoch,
+                "epochs": progress.epoch,
+                "valid_accuracy": result.valid_accuracy,
+                "test_accuracy": result.test_accuracy,
+                "test_samples": result.test_samples,
+                "data": self.dataset.provenance,
+                "binning": vars(self.dataset.binning),
+            },
+        )
+        return result
+
+    def _start(self, resume: bool) -> Progress:
+        """The state after the checkpoint to resume from, or after zero epochs."""
+        last = self.run.checkpoint("last")
+        if resume and last.exists():
+            network, progress = load_checkpoint(last, self.network, self.optimisers)
+            self.weights, self.delays = flatten(network, "weight"), flatten(network, "delay")
+            if not self.run.checkpoint("best").exists():
+                raise CheckpointError(f"run folder {self.run.path}: checkpoints/best.safetensors is missing; start anew")
+            # A kill may have come between the checkpoint and its line, or in the middle of the line.
+            lines = [line for line in self.run.metrics() if line["epoch"] < progress.epoch]
+            self.run.write_metrics([*lines, progress.line] if progress.epoch else lines)
+            return progress
+        self.run.write_metrics([])
+        progress = Progress(0, 0, *self._validate(), {})
+        for which in ("best", "last"):
+            self._save(which, progress)
+        return progress
+
+    def _epoch(self, before: Progress) -> Progress:
+        epoch = before.epoch + 1
+        started = time.monotonic()
+        factor = self.settings.rate_decay ** (epoch - 1)
+        spikes, labels = self.dataset.train.spikes, self.dataset.train.labels
+        order = generator(self.settings.seed, "order", epoch).permutation(labels.size)
+        loss, correct, done, guarded, clipped = 0.0, 0, 0, 0, 0
+        neuron_spikes = np.zeros(self.graph.n_neurons, dtype=np.int64)
+        for batch in _batches(order, self.settings.batch_size):
+            # The gradient belongs to the parameters of its own forward pass, and no batch is left out.
+            self.engine.set_parameters(self.weights, self.delays)
+            gradient = self.engine.gradients(spikes, labels, batch)
+            self.optimisers["weight"].step(self.weights, gradient.weight, factor)
+            self.optimisers["delay"].step(self.delays, gradient.delay, factor)
+            clipped += self._clip_delays()
+            done += batch.size
+            loss += gradient.loss * batch.size
+            correct += gradient.correct
+            guarded += gradient.guarded
+            neuron_spikes += gradient.neuron_spikes
+            self.listener.batch(epoch, done, order.size, loss / done, correct / done)
+        accuracy, valid_loss = self._validate()
+        line = {
+            "epoch": epoch,
+            "train_loss": loss / done,
+            "train_accuracy": correct / done,
+            "valid_loss": valid_loss,
+            "valid_accuracy": accuracy,
+            "spikes_per_neuron": self._rate(neuron_spikes / done),
+            "silent_neurons": self._silent(neuron_spikes),
+            "slopes_guarded": guarded,
+            "delays_clipped": clipped,
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        progress = Progress(epoch, before.best_epoch, before.best_accuracy, before.best_loss, line)
+        if (accuracy, -valid_loss) > (before.best_accuracy, -before.best_loss):
+            progress = Progress(epoch, epoch, accuracy, valid_loss, line)
+            self._save("best", progress)
+        self._save("last", progress)
+        self.run.write_metrics([*self.run.metrics(), line])
+        self.listener.epoch(line)
+        return progress
+
+    def _good_enough(self, progress: Progress) -> bool:
+        goal = self.settings.stop_at_accuracy
+        return goal is not None and progress.best_accuracy >= goal
+
+    def _validate(self) -> tuple[float, float]:
+        self.engine.set_parameters(self.weights, self.delays)
+        valid = self.dataset.valid
+        responses = self.engine.respond(valid.spikes, valid.labels)
+        return float(np.mean(responses.prediction == valid.labels)), float(responses.loss.mean())
+
+    def _clip_delays(self) -> int:
+        limit = np.float32(self.settings.max_slot)
+        outside = int(np.count_nonzero((self.delays < 0) | (self.delays > limit)))
+        np.clip(self.delays, 0, limit, out=self.delays)
+        return outside
+
+    def _save(self, which: str, progress: Progress) -> None:
+        network = unflatten(self.network, self.weights, self.delays)
+        save_checkpoint(self.run.checkpoint(which), network, self.optimisers, progress)
+
+    def _spiking(self) -> Iterator[tuple[str, slice]]:
+        for population in self.network.of_kind("lif"):
+            yield population.name, self.graph.neurons(population)
+
+    def _rate(self, per_sample: NDArray[np.float64]) -> dict[str, float]:
+        return {name: round(float(per_sample[part].mean()), 4) for name, part in self._spiking()}
+
+    def _silent(self, counts: NDArray[np.int64]) -> dict[str, int]:
+        return {name: int(np.count_nonzero(counts[part] == 0)) for name, part in self._spiking()}
+
+
+def _batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, order.size, size):
+        yield order[start : start + size]
+
+
+def _rates(network: Network, recipe: Recipe) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Step size of each weight and each delay, in canonical order; 0 where it does not learn."""
+    entries = {f"{p.source}->{p.target}": p for p in recipe.network.projections}
+    weights, delays = [], []
+    for projection in network.projections:
+        entry = entries[projection.name]
+        n = projection.n_synapses
+        weight_rate = recipe.training.weight_rate * entry.weight_rate_factor if entry.learn_weight else 0.0
+        weights.append(np.full(n, weight_rate, dtype=np.float32))
+        delays.append(np.full(n, recipe.training.delay_rate if entry.learn_delay else 0.0, dtype=np.float32))
+    return np.concatenate(weights), np.concatenate(delays)
