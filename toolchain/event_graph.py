@@ -156,19 +156,22 @@ def flatten(network: Network, field: str) -> NDArray[np.float32]:
     return np.concatenate([np.zeros(0, dtype=np.float32), *parts]).astype(np.float32)
 
 
-def unflatten(network: Network, weights: NDArray[np.float32], delays: NDArray[np.float32]) -> Network:
-    """Return the network with its parameters replaced from flat vectors; inverse of `flatten`."""
-    arrays: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+def split_flat(network: Network, vector: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """A vector in canonical order as one array (pre, post) for each projection; zero where there is no synapse."""
+    arrays = {}
     offset = 0
     for projection in network.projections:
-        part = slice(offset, offset + projection.n_synapses)
-        pair = []
-        for vector in (weights, delays):
-            array = np.zeros(projection.weight.shape, dtype=np.float32)
-            array[slice(None) if projection.mask is None else projection.mask] = (
-                vector[part].reshape(projection.weight.shape) if projection.mask is None else vector[part]
-            )
-            pair.append(array)
-        arrays[projection.name] = (pair[0], pair[1])
-        offset = part.stop
-    return network.with_arrays(arrays)
+        part = vector[offset : offset + projection.n_synapses]
+        offset += projection.n_synapses
+        if projection.mask is None:
+            arrays[projection.name] = part.reshape(projection.weight.shape).copy()
+        else:
+            arrays[projection.name] = np.zeros(projection.weight.shape, dtype=vector.dtype)
+            arrays[projection.name][projection.mask] = part
+    return arrays
+
+
+def unflatten(network: Network, weights: NDArray[np.float32], delays: NDArray[np.float32]) -> Network:
+    """Return the network with its parameters replaced from flat vectors; inverse of `flatten`."""
+    weight, delay = split_flat(network, weights), split_flat(network, delays)
+    return network.with_arrays({name: (weight[name], delay[name]) for name in weight})

@@ -1,0 +1,155 @@
+"""The step and its adjoint, written down a second time: float64, dense, one time loop, no event lists.
+
+Nothing here is shared with the kernels: they go neuron by neuron through compressed tapes, this goes step
+by step through full matrices. `mlgenn_gradients` checks this code against mlGeNN's own numbers, the
+engine is then checked against this code on networks that no golden file covers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.network import Network
+
+F64 = NDArray[np.float64]
+
+
+@dataclass
+class State:
+    """Courses of every population, (steps, size); arrivals are longer by the largest slot and one."""
+
+    spikes: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    voltage: dict[str, F64] = field(default_factory=dict)
+    slope: dict[str, F64] = field(default_factory=dict)
+    arrivals: dict[str, F64] = field(default_factory=dict)
+    current: dict[str, F64] = field(default_factory=dict)
+
+
+def constants(network: Network, name: str) -> tuple[float, float, float]:
+    """alpha, beta and gain * (1 - alpha) of a population, straight from the equations of the design."""
+    population, dt = network[name], network.dt_ms
+    alpha, beta = np.exp(-dt / population.tau_mem_ms), np.exp(-dt / population.tau_syn_ms)
+    return alpha, beta, (1 - alpha) * population.tau_syn_ms / dt * (1 - beta)
+
+
+def simulate(
+    network: Network, inputs: dict[str, NDArray[np.bool_]], before: State | None = None, mlgenn: bool = False
+) -> State:
+    """Run one sample. `inputs`: spike source -> (steps, size).
+
+    `mlgenn` reproduces what mlGeNN does at the ends of a sample: currents and delayed input are cleared at the
+    start of the last step instead of between samples. What spikes of the last two steps deliver after that stays in the
+    current and the buffers and leaks into the next sample, which is told so by `before`.
+    """
+    steps = next(iter(inputs.values())).shape[0]
+    span = steps + network.max_slot + 2
+    simulated = [p for p in network.populations if p.kind != "spike_source"]
+    state = State()
+    current = {p.name: np.zeros(p.size) for p in simulated}
+    voltage = {p.name: np.zeros(p.size) for p in simulated}
+    for p in simulated:
+        state.arrivals[p.name] = np.zeros((span, p.size))
+        if before is not None:
+            state.arrivals[p.name][: span - steps] += before.arrivals[p.name][steps:]
+            current[p.name] = before.current[p.name].copy()
+        state.voltage[p.name] = np.zeros((steps, p.size))
+        state.slope[p.name] = np.zeros((steps, p.size))
+        state.spikes[p.name] = np.zeros((steps, p.size), dtype=np.bool_)
+    state.spikes.update(inputs)
+    slots = {p.name: p.slots() for p in network.projections}
+    for t in range(steps):
+        if mlgenn and t == steps - 1:
+            for p in simulated:
+                current[p.name][:] = 0
+                state.arrivals[p.name][t:] = 0
+            _deliver(network, state, slots, t - 1)
+        for p in simulated:
+            alpha, beta, gain = constants(network, p.name)
+            current[p.name] = beta * current[p.name] + state.arrivals[p.name][t]
+            voltage[p.name] = alpha * voltage[p.name] + gain * current[p.name]
+            state.voltage[p.name][t] = voltage[p.name]
+            if p.kind == "lif":
+                fired = voltage[p.name] >= p.threshold
+                state.spikes[p.name][t] = fired
+                state.slope[p.name][t] = current[p.name] - voltage[p.name]
+                voltage[p.name] = np.where(fired, 0.0, voltage[p.name])
+        _deliver(network, state, slots, t)
+    state.current = current
+    return state
+
+
+def _deliver(network: Network, state: State, slots: dict[str, NDArray[np.int64]], t: int) -> None:
+    """Add what the spikes of step t will bring to the arrivals of their targets."""
+    for projection in network.projections:
+        for i in np.flatnonzero(state.spikes[projection.source][t]):
+            for j in range(projection.weight.shape[1]):
+                if projection.mask is None or projection.mask[i, j]:
+                    arrival = t + 1 + slots[projection.name][i, j]
+                    state.arrivals[projection.target][arrival, j] += projection.weight[i, j]
+
+
+def exp_weighted(voltage: F64) -> F64:
+    """Exponentially weighted average over time of a readout trace (steps, size)."""
+    steps = voltage.shape[0]
+    return np.exp(-np.arange(steps) / steps) @ voltage / steps
+
+
+def softmax(x: F64) -> F64:
+    """Softmax of a vector."""
+    e = np.exp(x - x.max())
+    return e / e.sum()
+
+
+def gradients(network: Network, state: State, label: int, probability: F64 | None = None) -> dict[str, tuple[F64, F64]]:
+    """Gradients of -log softmax(readout)[label]: projection -> (weight, delay per slot), (pre, post) each.
+
+    `probability` replaces the softmax of the state, to compare with a program whose readout differs in one step.
+    """
+    readout = network.readout
+    steps = state.voltage[readout.name].shape[0]
+    if probability is None:
+        probability = softmax(exp_weighted(state.voltage[readout.name]))
+    error = (np.arange(readout.size) == label) - probability
+    drive = np.outer(np.exp(-(np.arange(steps) + 1) / steps) / steps, error)
+    span = steps + network.max_slot + 2
+    simulated = [p for p in network.populations if p.kind != "spike_source"]
+    lv = {p.name: np.zeros((span, p.size)) for p in simulated}
+    li = {p.name: np.zeros((span, p.size)) for p in simulated}
+    slots = {p.name: p.slots() for p in network.projections}
+    for t in range(steps - 1, -1, -1):
+        for p in simulated:
+            alpha, beta, _ = constants(network, p.name)
+            ratio = p.tau_mem_ms / (p.tau_mem_ms - p.tau_syn_ms)
+            u = drive[t] if p.name == readout.name else 0.0
+            v, i = lv[p.name][t + 1], li[p.name][t + 1]
+            li[p.name][t] = u + (i - u) * beta + ratio * (v - u) * (alpha - beta)
+            lv[p.name][t] = u + (v - u) * alpha
+        for p in simulated:
+            if p.kind != "lif":
+                continue
+            for n in np.flatnonzero(state.spikes[p.name][t]):
+                total = 0.0
+                for projection in network.projections:
+                    if projection.source != p.name:
+                        continue
+                    at = t + 1 + slots[projection.name][n]
+                    j = np.arange(at.size)
+                    name = projection.target
+                    total += float(projection.weight[n] @ (lv[name][at, j] - li[name][at, j]))
+                lv[p.name][t, n] += (p.threshold * lv[p.name][t, n] + total) / state.slope[p.name][t, n]
+    found = {}
+    for projection in network.projections:
+        target = network[projection.target]
+        dw, dd = np.zeros(projection.weight.shape), np.zeros(projection.weight.shape)
+        j = np.arange(target.size)
+        for t, i in np.argwhere(state.spikes[projection.source]):
+            at = t + 1 + slots[projection.name][i]
+            dw[i] -= target.tau_syn_ms / network.dt_ms * li[target.name][at, j]
+            dd[i] -= projection.weight[i] * (li[target.name][at, j] - lv[target.name][at, j])
+        if projection.mask is not None:
+            dw, dd = dw * projection.mask, dd * projection.mask
+        found[projection.name] = (dw, dd)
+    return found

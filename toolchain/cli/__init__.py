@@ -1,0 +1,31 @@
+"""The command `delayline`: parse, call, print. No logic lives here."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Entry point of the command; turns our errors into one line and their exit code."""
+    from toolchain.errors import DelaylineError
+
+    debug = "--debug" in sys.argv[1:] or bool(os.environ.get("DELAYLINE_DEBUG"))
+    try:
+        from toolchain.cli.app import app
+
+        app()
+    except DelaylineError as error:
+        if debug:
+            raise
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("stopped; what was written before is whole", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe went away (`delayline targets | head`): not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,50 @@
+"""`delayline targets` and `delayline doctor`."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+from toolchain import __version__
+
+PACKAGES = ("numpy", "numba", "pydantic", "safetensors", "scikit-learn", "matplotlib", "typer", "rich")
+
+
+def targets(json: bool) -> Any:
+    """All targets with their limits."""
+    from toolchain.deployment.target import find_target, target_names
+
+    found = [find_target(name) for name in target_names()]
+    if json:
+        return [{"name": t.name, "about": t.about, "vendor": t.vendor, "limits": t.limits()} for t in found]
+    lines = []
+    for target in found:
+        lines += [f"{target.name}: {target.about}"]
+        for limit in target.limits():
+            value = "no public figure" if limit["value"] is None else limit["value"]
+            lines.append(f"  {limit['name']:<26} {value!s:>9} {limit['unit']}{'  (assumed)' if limit['assumed'] else ''}")
+            lines.append(f"  {'':<26} {limit['source']}")
+    return "\n".join(lines)
+
+
+def doctor(json: bool) -> Any:
+    """Versions of what is needed, and the state of each target's vendor code."""
+    from toolchain.deployment.target import find_target, target_names
+    from toolchain.training.backends.cpu.engine import available_cores
+
+    packages = {}
+    for package in PACKAGES:
+        try:
+            packages[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            packages[package] = "absent; install delayline again"
+    found = {
+        "delayline": __version__,
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "cores": available_cores(),
+        **packages,
+        **{f"{n} vendor code": find_target(n).vendor_status() for n in target_names()},
+    }
+    return found if json else "\n".join(f"{name + ':':<21} {value}" for name, value in found.items())

@@ -1,0 +1,134 @@
+"""Commands and their options; everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from toolchain.cli.output import emit
+
+app = typer.Typer(
+    help="Train spiking networks with learned synaptic delays and deploy them to neuromorphic chips.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    # Rich takes 0.2 s to import for the sake of boxes around the help.
+    rich_markup_mode=None,
+    epilog="Exit codes: 0 done, 1 validation failed, 2 bad input, 3 does not fit the chip, "
+    "4 a dependency or device is missing.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Sets = Annotated[
+    Optional[list[str]],  # noqa: UP045 (typer reads annotations at run time)
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the recipe, as training.epochs=5."),
+]
+Timeout = Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time limit of the vendor's code.")]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the stack of an error.")] = False,
+) -> None:
+    """Options of every command; `main` reads --debug itself, before anything can go wrong."""
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="A recipe file, or the name of one that comes with delayline (yin_yang).", metavar="RECIPE"),
+    ] = None,
+    set_: Sets = None,
+    runs: Annotated[Path, typer.Option(help="Folder in which the run folder is made.")] = Path("runs"),
+    resume: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="RUN", help="Go on with a run folder, from its last checkpoint."),
+    ] = None,
+    threads: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Threads; one per core if left out. The result does not depend on it."),
+    ] = None,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the completed recipe and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check recipe and data, print sizes, train nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Train the network of a recipe; writes a run folder."""
+    from toolchain.cli import train_command
+
+    emit(train_command.run(recipe, set_ or [], runs, resume, threads, print_config, dry_run, json), json)
+
+
+@app.command()
+def deploy(
+    run: Annotated[Path, typer.Argument(help="A run folder that `delayline train` made.", metavar="RUN")],
+    target: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Chip; that of the recipe if left out. `delayline targets` lists them."),
+    ] = None,
+    vendor_samples: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Test samples that the vendor's code runs; the recipe's number if left out."),
+    ] = None,
+    vendor_timeout: Timeout = 300.0,
+    no_vendor: Annotated[
+        bool, typer.Option("--no-vendor", help="Do not run the vendor's code; the verdict then cannot be a pass.")
+    ] = False,
+    clip_delays: Annotated[
+        bool, typer.Option("--clip-delays", help="Cut delays beyond the chip's largest slot instead of refusing them.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quantise and place, print resources, write nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Quantise, map, emulate, export and validate a run; writes a bundle into the run folder."""
+    from toolchain.cli import deploy_command
+
+    samples = 0 if no_vendor else vendor_samples
+    emit(*deploy_command.run(run, target, samples, vendor_timeout, clip_delays, dry_run, json))
+
+
+@app.command()
+def validate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle that `delayline deploy` made.", metavar="BUNDLE")],
+    on: Annotated[str, typer.Option(help="Device: emulator, or the target's vendor code (lava).")] = "lava",
+    samples: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Test samples; all that the device can get if left out."),
+    ] = None,
+    vendor_timeout: Timeout = 300.0,
+    json: Json = False,
+) -> None:
+    """Run a bundle again on a device and compare it with the emulator."""
+    from toolchain.cli import deploy_command
+
+    emit(*deploy_command.run_validation(bundle, on, samples, vendor_timeout, json))
+
+
+@app.command()
+def report(
+    bundle: Annotated[Path, typer.Argument(help="A bundle that `delayline deploy` made.", metavar="BUNDLE")],
+    open_: Annotated[bool, typer.Option("--open", help="Open report.html in a browser.")] = False,
+    json: Json = False,
+) -> None:
+    """Print the verdict and the accuracy ladder of a bundle."""
+    from toolchain.cli import deploy_command
+
+    emit(deploy_command.show_report(bundle, open_, json), json)
+
+
+@app.command()
+def targets(json: Json = False) -> None:
+    """List the chips that can be deployed to, with their limits."""
+    from toolchain.cli import about_commands
+
+    emit(about_commands.targets(json), json)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what is installed, what is missing and how to get it."""
+    from toolchain.cli import about_commands
+
+    emit(about_commands.doctor(json), json)

@@ -1,0 +1,42 @@
+"""Where output goes: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from typing import Any
+
+import typer
+
+
+def say(text: str) -> None:
+    """One line of progress on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def emit(result: Any, json: bool, code: int = 0) -> None:
+    """Print a result (text, or data as JSON) and end with an exit code."""
+    if json:
+        print(json_module.dumps(result, indent=2))
+    elif result:
+        print(result)
+    if code:
+        raise typer.Exit(code)
+
+
+def percent(fraction: float) -> str:
+    """A fraction as a percentage with two digits."""
+    return f"{100 * fraction:.2f} %"
+
+
+def ladder_lines(ladder: list[dict[str, Any]]) -> list[str]:
+    """The accuracy ladder as aligned text; a loss is given only between rungs with the same samples."""
+    lines = []
+    before: dict[str, Any] | None = None
+    for rung in ladder:
+        change = ""
+        if before and before["samples"] == rung["samples"]:
+            change = f"  {100 * (rung['accuracy'] - before['accuracy']):+6.2f}"
+        lines.append(f"  {rung['rung']:<20} {percent(rung['accuracy']):>9}  {rung['samples']:>6} samples{change}")
+        before = rung
+    return lines

@@ -1,0 +1,1 @@
+"""Deployment: the protocol that a chip implements, finding chips, and writing bundles."""

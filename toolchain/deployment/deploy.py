@@ -1,0 +1,227 @@
+"""Deploy a run: quantise, map, emulate, export, compare with the vendor's code, report.
+
+Nothing is written where the old bundle lies until every step has succeeded; a chip that is too small, a
+missing vendor package or a vendor process that hangs leaves what was there as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain import __version__
+from toolchain.datasets import Dataset, Samples, load_dataset
+from toolchain.deployment.bundle import replacing, write_manifest, write_network
+from toolchain.deployment.target import EmulatedResponses, Placement, Quantised, Target, Traces
+from toolchain.errors import CheckpointError
+from toolchain.network import Network
+from toolchain.network_builder import generator
+from toolchain.recipe import Recipe
+from toolchain.report.content import Divergence, Events, Figures, Report, Rung
+from toolchain.report.html import render_html
+from toolchain.storage import write_atomically, write_json
+from toolchain.training.checkpoints import load_network
+from toolchain.training.run_folder import RunFolder
+from toolchain.validation.divergence import first_divergence
+from toolchain.validation.ladder import accuracy, float_engine, float_rungs, predict, vendor_rung
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to deploy.
+
+    Parameters
+    ----------
+    vendor_samples : test samples that the vendor's code runs; None for the recipe's number, 0 for none
+    vendor_timeout_s : time that it may take altogether
+    clip_delays : cut delays at the target's largest slot (counted and reported) instead of refusing them
+    """
+
+    vendor_samples: int | None = None
+    vendor_timeout_s: float = 300.0
+    clip_delays: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A trained network in the integers of a target, placed on its cores."""
+
+    recipe: Recipe
+    dataset: Dataset
+    trained: Network
+    quantised: Quantised
+    placement: Placement
+
+
+def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepared:
+    """Load a run, quantise it and place it on cores; writes nothing.
+
+    Raises
+    ------
+    CheckpointError, RecipeError
+        If the run cannot be read or does not match its data.
+    TargetLimitError
+        If the network does not fit the target.
+    """
+    recipe = run.recipe()
+    trained = load_network(run.checkpoint("best"))
+    dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
+    sources = sum(p.size for p in trained.of_kind("spike_source"))
+    if (sources, trained.readout.size) != (dataset.n_inputs, dataset.n_classes):
+        raise CheckpointError(
+            f"run folder {run.path}: its network has {sources} inputs and {trained.readout.size} outputs, the dataset "
+            f"{dataset.n_inputs} and {dataset.n_classes}; recipe.yaml and checkpoint do not belong together"
+        )
+    say(f"quantise {recipe.name} for {target.name}")
+    calibration = _calibration(dataset, recipe)
+    quantised = target.quantise(trained, calibration.spikes, clip_delays=options.clip_delays)
+    say("place neurons on cores")
+    return Prepared(recipe, dataset, trained, quantised, target.place(quantised))
+
+
+def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[Path, Report]:
+    """Write the bundle of a run for a target and say whether it does what was trained.
+
+    Returns
+    -------
+    the bundle's folder ``<run>/<target>``, and the report that lies in it
+
+    Raises
+    ------
+    CheckpointError, RecipeError, TargetLimitError
+        As `prepare`.
+    MissingDependencyError
+        If the vendor's code is absent, dies or exceeds its time; `options.vendor_samples` = 0 leaves it out.
+    """
+    prepared = prepare(run, target, options, say)
+    recipe, test, quantised = prepared.recipe, prepared.dataset.test, prepared.quantised
+    say(f"emulate {test.labels.size} test samples")
+    emulated = target.emulate(quantised, test.spikes)
+    ladder = float_rungs(recipe, prepared.trained, quantised, test)
+    ladder.append(Rung("emulator", accuracy(predict(emulated.readout_v), test.labels), test.labels.size))
+
+    wanted = recipe.deployment.vendor_samples if options.vendor_samples is None else options.vendor_samples
+    n_vendor = min(wanted, test.labels.size)
+    # Also without a comparison the bundle carries samples, for whoever runs it on another machine.
+    shown = test.spikes.select(range(max(n_vendor, min(8, test.labels.size))))
+    labels = test.labels[: shown.n_samples]
+    destination = run.path / target.name
+    with replacing(destination) as folder:
+        exported = target.export(quantised, shown, labels, folder)
+        ours = target.emulate_traces(quantised, shown)
+        theirs, divergence = None, None
+        if n_vendor:
+            say(f"run {n_vendor} samples in {target.vendor}")
+            theirs = target.run_vendor(exported, samples=n_vendor, timeout_s=options.vendor_timeout_s)
+            divergence = first_divergence(cut(ours, n_vendor), theirs, list(ours.v))
+            ladder.append(vendor_rung(theirs, prepared.trained.readout.name, test.labels[:n_vendor]))
+        report = _report(run, target, prepared, ladder, emulated, n_vendor, divergence)
+        write_network(folder, quantised, prepared.placement, recipe)
+        write_json(folder / "report.json", report.to_json())
+        figures = _figures(run, target, prepared, ours, theirs)
+        write_atomically(folder / "report.html", render_html(report, figures).encode())
+        write_manifest(folder, target, vendor_samples=shown.n_samples, network=recipe.name)
+    return destination, report
+
+
+def cut(traces: Traces, samples: int) -> Traces:
+    """The first samples of traces."""
+    return Traces(
+        {k: a[:samples] for k, a in traces.u.items()},
+        {k: a[:samples] for k, a in traces.v.items()},
+        {k: a[:samples] for k, a in traces.spikes.items()},
+    )
+
+
+def _calibration(dataset: Dataset, recipe: Recipe) -> Samples:
+    """Training samples that the number formats are chosen on; drawn from the seed, never from the test set."""
+    n = dataset.train.labels.size
+    count = min(recipe.deployment.calibration_samples, n)
+    chosen = np.sort(generator(recipe.training.seed, "calibration").permutation(n)[:count])
+    return Samples(dataset.train.spikes.select(chosen), dataset.train.labels[chosen])
+
+
+def _report(
+    run: RunFolder,
+    target: Target,
+    prepared: Prepared,
+    ladder: list[Rung],
+    emulated: EmulatedResponses,
+    n_vendor: int,
+    divergence: Divergence | None,
+) -> Report:
+    by_name = {rung.rung: rung.accuracy for rung in ladder}
+    lost = 100 * (by_name["float"] - by_name["emulator"])
+    allowed = prepared.recipe.deployment.max_loss_points
+    reasons = []
+    if lost > allowed:
+        reasons.append(f"the emulator loses {lost:.2f} points of accuracy, the recipe allows {allowed:g}")
+    if divergence is not None:
+        reasons.append(
+            f"{target.vendor} differs from the emulator first in sample {divergence.sample}, layer {divergence.layer}, "
+            f"neuron {divergence.neuron}, step {divergence.step}: {divergence.quantity} is {divergence.theirs}, "
+            f"emulated {divergence.ours}"
+        )
+    if not n_vendor:
+        reasons.append(f"not compared with {target.vendor}: no vendor samples were asked for")
+    return Report(
+        verdict="fail" if reasons else "pass",
+        reasons=reasons,
+        name=prepared.recipe.name,
+        target=target.name,
+        vendor=target.vendor,
+        ladder=ladder,
+        vendor_equal=bool(n_vendor) and divergence is None,
+        vendor_samples=n_vendor,
+        first_divergence=divergence,
+        placement=prepared.placement,
+        projections=prepared.quantised.projection_errors,
+        constants=prepared.quantised.constant_errors,
+        overflows=emulated.overflows,
+        provenance={
+            "run": run.path.name,
+            "data": prepared.dataset.provenance,
+            "binning": str(prepared.dataset.binning),
+            "seed": prepared.recipe.training.seed,
+            "published": prepared.recipe.published,
+            "delayline": __version__,
+            target.vendor: target.vendor_status(),
+            "target": target.about,
+        },
+    )
+
+
+def _figures(
+    run: RunFolder, target: Target, prepared: Prepared, ours: Traces, theirs: Traces | None
+) -> Figures:
+    delays = {}
+    for trained, chip in zip(prepared.trained.projections, prepared.quantised.rounded.projections, strict=True):
+        kept = slice(None) if trained.mask is None else trained.mask
+        if trained.delay.any() or chip.delay.any():
+            delays[trained.name] = (trained.delay[kept].ravel(), chip.slots()[kept].ravel())
+    test = prepared.dataset.test
+    engine = float_engine(prepared.recipe, prepared.trained, test.spikes.n_steps)
+    floating = {k: e for k, e in engine.trace(test.spikes, 0).spikes.items() if prepared.trained[k].kind != "leaky_readout"}
+    sources = {k: e for k, e in floating.items() if prepared.trained[k].kind == "spike_source"}
+    rasters: dict[str, Events] = {"float": floating, "emulator": {**sources, **_events(ours.spikes, floating)}}
+    if theirs is not None:
+        rasters[target.vendor] = {**sources, **_events(theirs.spikes, floating)}
+    sizes = {p.name: p.size for p in prepared.trained.populations}
+    return Figures(delays, sizes, 0, int(test.labels[0]), test.spikes.n_steps, rasters, run.metrics())
+
+
+def _events(spikes: Any, wanted: Any) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Times and units of sample 0 of the wanted populations, from rasters (n_samples, n_steps, size)."""
+    found = {}
+    for name, raster in spikes.items():
+        if name in wanted:
+            units, times = np.nonzero(raster[0].T)
+            found[name] = (times, units)
+    return found

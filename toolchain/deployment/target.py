@@ -1,0 +1,223 @@
+"""What a chip must offer to be deployed to, and how chips are found.
+
+The pipeline knows no chip. A package announces one under the entry-point group ``delayline.targets``;
+the object behind the entry point implements `Target`. Ours are found the same way as anybody else's.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.errors import InputError, MissingDependencyError
+from toolchain.network import Network, NeuronConstants
+from toolchain.spikes import SpikeTrains
+
+GROUP = "delayline.targets"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Use of one limited thing; `limit` is None where no limit is known, `note` says what the limit rests on."""
+
+    name: str
+    used: float
+    limit: float | None
+    unit: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class CoreUse:
+    """One core of a placement: which neurons it holds and how much of each limit that takes."""
+
+    core: int
+    population: str
+    first: int
+    last: int
+    use: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which neurons sit on which core; `cores` in order of number, `resources` for the whole chip."""
+
+    cores: tuple[CoreUse, ...]
+    resources: tuple[Resource, ...]
+
+
+@dataclass(frozen=True)
+class ProjectionError:
+    """What quantisation did to one projection.
+
+    Attributes
+    ----------
+    synapses : how many exist
+    exponent : of the shared power of two, target's convention
+    zeroed : non-zero weights that became zero
+    clipped : weights outside the representable range
+    rms_error : root mean square of (quantised - trained) weight over that of the trained weight
+    delays_moved : delays whose rounding changed the value (fractional before)
+    delays_clipped : slots above the target's largest
+    """
+
+    projection: str
+    synapses: int
+    exponent: int
+    zeroed: int
+    clipped: int
+    rms_error: float
+    delays_moved: int
+    delays_clipped: int
+
+
+@dataclass(frozen=True)
+class ConstantError:
+    """A neuron constant before and after: float value and the one that the target's integer stands for."""
+
+    population: str
+    constant: str
+    trained: float
+    quantised: float
+    integer: int
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Full state of some samples, as an emulator or a vendor's code reports it.
+
+    Attributes
+    ----------
+    u, v : population -> (n_samples, n_steps, size) integers, at the end of each step
+    spikes : population -> (n_samples, n_steps, size) bool
+    """
+
+    u: Mapping[str, NDArray[np.int64]]
+    v: Mapping[str, NDArray[np.int64]]
+    spikes: Mapping[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class EmulatedResponses:
+    """What the emulator did on a set of samples.
+
+    Attributes
+    ----------
+    readout_v : (n_samples, n_steps, n_readout) integer voltage of the readout
+    overflows : population -> name of the event (wrapped current, clipped voltage ...) -> count
+    spike_counts : population -> (n_samples,)
+    """
+
+    readout_v: NDArray[np.int32]
+    overflows: Mapping[str, Mapping[str, int]]
+    spike_counts: Mapping[str, NDArray[np.int64]]
+
+
+class Quantised(Protocol):
+    """A network in a target's integers, and what each of its roundings means in float."""
+
+    @property
+    def rounded(self) -> Network:
+        """The trained network with the target's integer slots; weights as trained."""
+
+    @property
+    def weighted(self) -> Network:
+        """The same with the weights that the integers stand for."""
+
+    @property
+    def constants(self) -> Mapping[str, NeuronConstants]:
+        """Population -> neuron constants that the integers stand for."""
+
+    @property
+    def projection_errors(self) -> Sequence[ProjectionError]:
+        """What was lost, projection by projection."""
+
+    @property
+    def constant_errors(self) -> Sequence[ConstantError]:
+        """What was lost, constant by constant."""
+
+    def arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Arrays and JSON header to store it with; `Target.restore` is the inverse."""
+
+
+class Target(Protocol):
+    """A chip, or a model of one."""
+
+    @property
+    def name(self) -> str:
+        """As on the command line."""
+
+    @property
+    def about(self) -> str:
+        """One line: which chip, what has been run and what has not."""
+
+    @property
+    def vendor(self) -> str:
+        """Name of the vendor code that the emulator is compared with."""
+
+    def limits(self) -> list[dict[str, Any]]:
+        """The chip's limits: name, value, unit, source."""
+
+    def quantise(self, network: Network, calibration: SpikeTrains, *, clip_delays: bool) -> Quantised:
+        """Put a network into integers; raises TargetLimitError where it cannot be."""
+
+    def place(self, quantised: Quantised) -> Placement:
+        """Put neurons on cores; raises TargetLimitError naming the limit that is exceeded."""
+
+    def emulate(self, quantised: Quantised, spikes: SpikeTrains) -> EmulatedResponses:
+        """Run all samples in the chip's arithmetic."""
+
+    def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
+        """Run all samples and keep every spike, u and v."""
+
+    def export(self, quantised: Quantised, spikes: SpikeTrains, labels: NDArray[np.int64], folder: Path) -> Path:
+        """Write the vendor's form of the network and these samples into `folder`; return its sub-folder."""
+
+    def run_vendor(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
+        """Run the vendor's code on what `export` wrote; raises MissingDependencyError if it cannot be."""
+
+    def vendor_status(self) -> str:
+        """Version of the vendor's code, or what is missing and the remedy."""
+
+    def vendor_present(self) -> bool:
+        """Whether the vendor's code is installed."""
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> Quantised:
+        """Rebuild what `Quantised.arrays` returned; raises BundleError if it is damaged."""
+
+
+def target_names() -> list[str]:
+    """Names of all targets that installed packages announce, sorted."""
+    return sorted({entry.name for entry in metadata.entry_points(group=GROUP)})
+
+
+def find_target(name: str) -> Target:
+    """Load the target called `name`.
+
+    Raises
+    ------
+    InputError
+        If nobody announces it; the message has the nearest name.
+    MissingDependencyError
+        If its package cannot be imported.
+    """
+    for entry in metadata.entry_points(group=GROUP):
+        if entry.name == name:
+            try:
+                target: Target = entry.load()
+            except ImportError as error:
+                raise MissingDependencyError(
+                    f"target {name}: its package cannot be imported ({error}); install what is missing"
+                ) from error
+            return target
+    known = target_names()
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
+    raise InputError(f"target {name!r} does not exist; {hint} (`delayline targets` lists them)")

@@ -1,0 +1,103 @@
+"""What a report says: the JSON part, with keys that stay, and the arrays behind its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.deployment.target import ConstantError, Placement, ProjectionError
+
+Events = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
+"""Population -> (times, units) of one sample."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One step of the accuracy ladder; `accuracy` is a fraction."""
+
+    rung: str
+    accuracy: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where two engines first differ: sample, population, neuron, step, which quantity, and both values."""
+
+    sample: int
+    layer: str
+    neuron: int
+    step: int
+    quantity: str
+    ours: int
+    theirs: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Arrays behind the pictures.
+
+    Attributes
+    ----------
+    delays : projection -> (trained delays, slots on the chip), (n_synapses,) each, where delays were learned or not 0
+    sizes : population -> neurons
+    sample, label, n_steps : the test sample that is drawn
+    rasters : engine name ("float", "emulator", vendor's name) -> spikes of that sample
+    metrics : lines of metrics.jsonl
+    """
+
+    delays: Mapping[str, tuple[NDArray[np.float32], NDArray[np.int64]]]
+    sizes: Mapping[str, int]
+    sample: int
+    label: int
+    n_steps: int
+    rasters: Mapping[str, Events]
+    metrics: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A deployment in numbers.
+
+    `verdict` is "pass" only if the loss from float to emulator is within the recipe's limit and the
+    vendor's code agreed with the emulator in every spike, u and v; `reasons` says what kept it from that.
+    """
+
+    verdict: str
+    reasons: Sequence[str]
+    name: str
+    target: str
+    vendor: str
+    ladder: Sequence[Rung]
+    vendor_equal: bool
+    vendor_samples: int
+    first_divergence: Divergence | None
+    placement: Placement
+    projections: Sequence[ProjectionError]
+    constants: Sequence[ConstantError]
+    overflows: Mapping[str, Mapping[str, int]]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of report.json. Keys up to `resources` are a promise to other programs."""
+        return {
+            "verdict": self.verdict,
+            "target": self.target,
+            "ladder": [asdict(r) for r in self.ladder],
+            "vendor_equal": self.vendor_equal,
+            "vendor_samples": self.vendor_samples,
+            "first_divergence": asdict(self.first_divergence) if self.first_divergence else None,
+            "resources": [asdict(r) for r in self.placement.resources],
+            "reasons": list(self.reasons),
+            "name": self.name,
+            "vendor": self.vendor,
+            "projections": [asdict(p) for p in self.projections],
+            "constants": [asdict(c) for c in self.constants],
+            "overflows": {name: dict(events) for name, events in self.overflows.items()},
+            "cores": [{**asdict(c), "use": dict(c.use)} for c in self.placement.cores],
+            "provenance": dict(self.provenance),
+        }

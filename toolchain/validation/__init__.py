@@ -1,0 +1,1 @@
+"""Validation: the accuracy ladder from float to chip, and where two engines first differ."""
