@@ -1,0 +1,63 @@
+# `make` alone lists what there is. Needs git, make, a POSIX shell and some Python 3.8 or newer; the
+# set-up finds or gets Python 3.10 itself. PYTHON=/path/to/python make setup chooses another.
+
+.POSIX:
+.SUFFIXES:
+.PHONY: help setup demo test test-all lint bench constraints clean
+
+RUN = .venv/bin/python -m
+
+# Runs the set-up with the first Python that really runs: a python3 on PATH may be a pyenv shim that only
+# prints an error. .venv's own comes first since it is there whenever there is nothing to do.
+SETUP = set_up() { \
+	  for python in .venv/bin/python python3 python python3.13 python3.12 python3.11 python3.10 \
+	      /usr/bin/python3 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.*/bin/python; do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1; then \
+	      "$$python" toolchain/bootstrap/setup_env.py "$$@"; return; \
+	    fi; \
+	  done; \
+	  echo 'set-up: no Python 3.8 or newer runs here to start with. Install one (python3), then run make again.' >&2; \
+	  return 4; \
+	}; set_up
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup:  ## make .venv; does nothing where it is up to date
+	@$(SETUP)
+
+demo: setup  ## train, deploy and validate a small network, then show the report
+	@$(RUN) toolchain.cli.demo
+
+test: lint  ## lint, then all tests but the slow ones: what CI runs
+	@$(RUN) pytest -m 'not slow'
+
+test-all: lint  ## lint and every test, then the core tests on the newest other Python
+	@$(RUN) pytest
+	@$(SETUP) --newest
+	@if [ -x .venv-newest/bin/python ]; then \
+	  .venv-newest/bin/python -m pytest -m 'not slow and not lava'; \
+	fi
+
+lint: setup  ## ruff and mypy
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@if .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))'; then \
+	  $(RUN) mypy; \
+	else \
+	  echo "lint: mypy is left out, as types are written against NumPy's of Python 3.10"; \
+	fi
+
+bench: setup  ## run the benchmarks
+	@$(RUN) tests.benchmarks
+
+constraints:  ## resolve all dependencies again; UPGRADE=--upgrade for the newest of each
+	@uv=$$($(SETUP) --print-uv) && \
+	"$$uv" pip compile pyproject.toml toolchain/bootstrap/constraints.in --all-extras $(UPGRADE) \
+	  --universal --python-version 3.10 --generate-hashes --no-annotate --no-emit-index-url --quiet \
+	  --custom-compile-command 'make constraints' --output-file toolchain/bootstrap/constraints.txt
+
+clean:  ## remove what make made; runs/ stays
+	rm -rf .venv .venv-newest .venv-tools .venv.lock build dist *.egg-info
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

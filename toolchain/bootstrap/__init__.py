@@ -1,0 +1,1 @@
+"""Make the project's environment with nothing but the standard library: what `make setup` runs."""
