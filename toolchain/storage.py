@@ -50,7 +50,7 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[
     from safetensors.numpy import save
 
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write_atomically(path, save(contiguous, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)}))
+    write_atomically(path, save(contiguous, metadata={HEADER_KEY: json.dumps(header)}))
 
 
 def load_arrays(path: Path, *, what: str = "checkpoint") -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
