@@ -1,0 +1,255 @@
+"""Loihi as a deployment target: quantiser, mapper, emulator and Lava bundle behind the target protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
+from hardware_targets.loihi.limits import ChipLimits, read_limits
+from hardware_targets.loihi.mapping import place_network
+from toolchain.deployment.target import (
+    ConstantError,
+    EmulatedResponses,
+    Placement,
+    ProjectionError,
+    Quantised,
+    Traces,
+)
+from toolchain.errors import BundleError, DelaylineError
+from toolchain.network import Network, NeuronConstants, network_from_description
+from toolchain.spikes import SpikeTrains
+
+
+@dataclass(frozen=True)
+class LoihiQuantised:
+    """A network in Loihi's integers together with the trained one; see `toolchain.deployment.target.Quantised`."""
+
+    chip: str
+    integers: IntegerNetwork
+    trained: Network
+    delays_moved: Mapping[str, int]
+    delays_clipped: Mapping[str, int]
+
+    @property
+    def rounded(self) -> Network:
+        """Trained weights, integer slots."""
+        arrays = {
+            p.name: (self.trained_projection_weight(p.name), p.slots.astype(np.float32))
+            for p in self.integers.projections
+        }
+        return self.trained.with_arrays(arrays)
+
+    def trained_projection_weight(self, name: str) -> NDArray[np.float32]:
+        """Weights of one projection before quantisation."""
+        return next(p.weight for p in self.trained.projections if p.name == name)
+
+    @property
+    def weighted(self) -> Network:
+        """Weights that the integers stand for, integer slots."""
+        from hardware_targets.loihi.quantiser import dequantised_weights
+
+        return dequantised_weights(self.integers, self.trained)
+
+    @property
+    def constants(self) -> Mapping[str, NeuronConstants]:
+        """Decays and thresholds that the integers stand for."""
+        from hardware_targets.loihi.quantiser import dequantised_constants
+
+        return dequantised_constants(self.integers, self.trained)
+
+    @property
+    def projection_errors(self) -> Sequence[ProjectionError]:
+        """Loss of each projection, from the arrays themselves."""
+        from hardware_targets.loihi.quantiser import rms_ratio, round_weights
+
+        limits, found = read_limits(self.chip), []
+        weighted = {p.name: p.weight.astype(np.float64) for p in self.weighted.projections}
+        for projection in self.integers.projections:
+            trained = self.trained_projection_weight(projection.name).astype(np.float64)
+            target = self.trained[projection.target]
+            factor = NeuronConstants.of(target, self.trained.dt_ms).gain * self.integers[projection.target].scale
+            found.append(
+                ProjectionError(
+                    projection.name,
+                    projection.n_synapses,
+                    projection.exponent,
+                    int(np.count_nonzero((trained != 0) & (projection.weight == 0))),
+                    round_weights(trained, factor, limits)[2],
+                    rms_ratio(weighted[projection.name] - trained, trained),
+                    self.delays_moved[projection.name],
+                    self.delays_clipped[projection.name],
+                )
+            )
+        return found
+
+    @property
+    def constant_errors(self) -> Sequence[ConstantError]:
+        """Decays and thresholds before and after."""
+        found = []
+        for population in self.integers.simulated:
+            trained = NeuronConstants.of(self.trained[population.name], self.trained.dt_ms)
+            chip = self.constants[population.name]
+            found.append(ConstantError(population.name, "current decay", trained.beta, chip.beta, population.du))
+            found.append(ConstantError(population.name, "voltage decay", trained.alpha, chip.alpha, population.dv))
+            if population.kind == "lif":
+                found.append(
+                    ConstantError(population.name, "threshold", trained.threshold, chip.threshold, population.vth)
+                )
+        return found
+
+    def arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Integers and trained arrays, and everything else as a JSON header."""
+        from toolchain.training.checkpoints import network_arrays
+
+        arrays: dict[str, NDArray[Any]] = {f"trained.{k}": v for k, v in network_arrays(self.trained).items()}
+        for projection in self.integers.projections:
+            arrays[f"integer.{projection.name}.weight"] = projection.weight
+            arrays[f"integer.{projection.name}.slots"] = projection.slots.astype(np.int64)
+        header = {
+            "trained": self.trained.describe(),
+            "populations": [dict(vars(p)) for p in self.integers.populations],
+            "exponents": {p.name: p.exponent for p in self.integers.projections},
+            "delays_moved": dict(self.delays_moved),
+            "delays_clipped": dict(self.delays_clipped),
+        }
+        return arrays, header
+
+
+class LoihiTarget:
+    """One chip of the family; see `toolchain.deployment.target.Target`."""
+
+    vendor = "lava"
+
+    def __init__(self, chip: str, about: str) -> None:
+        self.name = chip
+        self.about = about
+
+    @property
+    def _limits(self) -> ChipLimits:
+        return read_limits(self.name)
+
+    def limits(self) -> list[dict[str, Any]]:
+        """The limit file of the chip."""
+        return self._limits.describe()
+
+    def quantise(self, network: Network, calibration: SpikeTrains, *, clip_delays: bool) -> LoihiQuantised:
+        """Round delays, choose scales on calibration data, round weights and constants."""
+        from hardware_targets.loihi.quantiser import quantise_network, round_delays
+
+        delays = round_delays(network, self._limits, clip=clip_delays)
+        integers = quantise_network(delays.network, calibration, self._limits)
+        return LoihiQuantised(self.name, integers, network, delays.moved, delays.clipped)
+
+    def place(self, quantised: Quantised) -> Placement:
+        """Put neurons on cores."""
+        return place_network(_integers(quantised), self._limits)
+
+    def emulate(self, quantised: Quantised, spikes: SpikeTrains) -> EmulatedResponses:
+        """Run all samples in the chip's integers."""
+        from hardware_targets.loihi.emulator import emulate
+
+        result = emulate(_integers(quantised), spikes)
+        overflows = {
+            p.name: {
+                "current wrapped": result.wraps[p.name],
+                "voltage clipped": result.clips[p.name],
+                **({"readout spiked": result.readout_spikes[p.name]} if p.kind == "leaky_readout" else {}),
+            }
+            for p in _integers(quantised).simulated
+        }
+        return EmulatedResponses(result.readout_v, overflows, result.spike_counts)
+
+    def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
+        """Run all samples and keep u, v and spikes of every neuron at every step."""
+        from hardware_targets.loihi.emulator import emulate
+
+        result = emulate(_integers(quantised), spikes, traces=True)
+        return Traces(
+            {k: a.astype(np.int64) for k, a in result.u.items()},
+            {k: a.astype(np.int64) for k, a in result.v.items()},
+            dict(result.spikes),
+        )
+
+    def export(self, quantised: Quantised, spikes: SpikeTrains, labels: NDArray[np.int64], folder: Path) -> Path:
+        """Write the Lava folder."""
+        from hardware_targets.loihi.lava_export import write_lava_folder
+
+        exported = folder / "lava"
+        write_lava_folder(_integers(quantised), spikes, labels, exported)
+        return exported
+
+    def run_vendor(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
+        """Run the Lava folder in a process of its own."""
+        from hardware_targets.loihi.lava_runner import run_lava
+
+        result = run_lava(exported, samples=samples, timeout_s=timeout_s)
+        return Traces(
+            {k: a.astype(np.int64) for k, a in result.u.items()},
+            {k: a.astype(np.int64) for k, a in result.v.items()},
+            result.spikes,
+        )
+
+    def vendor_status(self) -> str:
+        """Version of lava-nc, or the remedy where it is missing."""
+        from hardware_targets.loihi.lava_runner import lava_status
+
+        return lava_status()
+
+    def vendor_present(self) -> bool:
+        """Whether lava-nc is installed where it would be run."""
+        from hardware_targets.loihi.lava_runner import lava_version
+
+        return lava_version() is not None
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> LoihiQuantised:
+        """Rebuild a quantised network from a bundle, checking every index and range in it."""
+        from hardware_targets.loihi.integer_network import check_integers
+
+        try:
+            trained = network_from_description(
+                header["trained"], {k[len("trained.") :]: v for k, v in arrays.items() if k.startswith("trained.")}
+            )
+            known = {f.name for f in fields(IntegerPopulation)}
+            populations = tuple(
+                IntegerPopulation(**{k: v for k, v in p.items() if k in known}) for p in header["populations"]
+            )
+            projections = tuple(
+                IntegerProjection(
+                    p.source,
+                    p.target,
+                    _checked(arrays[f"integer.{p.name}.weight"], np.int32, p.weight.shape),
+                    int(header["exponents"][p.name]),
+                    _checked(arrays[f"integer.{p.name}.slots"], np.int64, p.weight.shape),
+                    p.mask,
+                )
+                for p in trained.projections
+            )
+            integers = IntegerNetwork(trained.dt_ms, populations, projections)
+            if [(p.name, p.kind, p.size) for p in populations] != [
+                (p.name, p.kind, p.size) for p in trained.populations
+            ]:
+                raise BundleError("quantised network: its populations are not those of the trained one")
+            check_integers(integers)
+            return LoihiQuantised(
+                self.name, integers, trained, dict(header["delays_moved"]), dict(header["delays_clipped"])
+            )
+        except (KeyError, TypeError, ValueError, DelaylineError) as error:
+            raise BundleError(f"quantised network in the bundle is damaged: {error}; deploy again") from error
+
+
+def _checked(array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(f"array is {array.dtype}{array.shape}, must be {np.dtype(dtype)}{shape}")
+    return array
+
+
+def _integers(quantised: Quantised) -> IntegerNetwork:
+    if not isinstance(quantised, LoihiQuantised):
+        raise TypeError(f"{type(quantised).__name__} was not made by a Loihi target")
+    return quantised.integers
