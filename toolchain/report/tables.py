@@ -1,0 +1,231 @@
+"""Tables of a report: semantic, aligned, and each able to scroll by itself on a narrow screen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from toolchain.deployment.target import ConstantError, CoreUse, ProjectionError, Resource
+from toolchain.report.wording import (
+    NOTHING,
+    Markup,
+    arrow,
+    count,
+    counted,
+    escaped,
+    number,
+    percent,
+    plain,
+    share,
+    value_text,
+)
+
+OPEN_CORES = 16
+"""A longer list of cores is folded away."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """Heading of a column; `numeric` ones are aligned to the right in tabular figures."""
+
+    title: str
+    numeric: bool = True
+    unit: str = ""
+
+
+Cell = str
+
+
+def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], kind: str = "") -> Markup:
+    """A table whose first column heads its rows. Cells are escaped unless they are `Markup`."""
+    head = "".join(
+        f'<th scope="col"{_numeric(c)}>{escaped(c.title)}'
+        + (f' <span class="unit">{escaped(c.unit)}</span>' if c.unit else "")
+        + "</th>"
+        for c in columns
+    )
+    body = []
+    for row in rows:
+        first, *rest = row
+        cells = "".join(f"<td{_numeric(c)}>{escaped(cell)}</td>" for c, cell in zip(columns[1:], rest, strict=True))
+        body.append(f'<tr><th scope="row"{_numeric(columns[0])}>{escaped(first)}</th>{cells}</tr>')
+    css = f' class="{kind}"' if kind else ""
+    return Markup(
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{escaped(caption)}"><table{css}>'
+        f"<caption><span>{escaped(caption)}</span></caption><thead><tr>{head}</tr></thead>\n"
+        f"<tbody>\n{chr(10).join(body)}\n</tbody></table></div>\n"
+    )
+
+
+def _numeric(column: Column) -> str:
+    return ' class="n"' if column.numeric else ""
+
+
+def part_of(part: int, whole: int) -> Markup:
+    """A count, and under it the share of the whole."""
+    rest = f' <span class="share">{escaped(share(part, whole))}</span>' if part else ""
+    return Markup(f"{count(part)}{rest}")
+
+
+def projections_table(projections: Sequence[ProjectionError]) -> Markup:
+    """What quantisation did to weights and delays."""
+    rows = [
+        [
+            arrow(p.projection),
+            count(p.synapses),
+            count(p.exponent),
+            part_of(p.zeroed, p.synapses),
+            part_of(p.clipped, p.synapses),
+            percent(p.rms_error),
+            part_of(p.delays_moved, p.synapses),
+            part_of(p.delays_clipped, p.synapses),
+        ]
+        for p in projections
+    ]
+    columns = [
+        Column("Projection", numeric=False),
+        Column("Synapses"),
+        Column("Exponent"),
+        Column("Weights zeroed"),
+        Column("Weights clipped"),
+        Column("RMS error"),
+        Column("Delays rounded"),
+        Column("Delays clipped"),
+    ]
+    return table("Weights and delays, by projection", columns, rows)
+
+
+def constants_table(constants: Sequence[ConstantError]) -> Markup:
+    """Neuron constants as trained and as the integers stand for them."""
+    rows = [
+        [
+            Markup(f'{escaped(c.population)} <span class="what">{escaped(_spoken(c.constant))}</span>'),
+            number(c.trained, 6),
+            number(c.quantised, 6),
+            count(c.integer),
+            _relative(c),
+        ]
+        for c in constants
+    ]
+    columns = [
+        Column("Constant", numeric=False),
+        Column("Trained"),
+        Column("On the chip"),
+        Column("Integer"),
+        Column("Relative error"),
+    ]
+    return table("Neuron constants", columns, rows)
+
+
+def _relative(c: ConstantError) -> str:
+    if not (math.isfinite(c.trained) and math.isfinite(c.quantised)) or c.trained == 0:
+        return NOTHING
+    error = (c.quantised - c.trained) / abs(c.trained)
+    if 0 < abs(error) < 0.5e-6:
+        return "<0.0001%"
+    digits = 2 if abs(error) >= 0.001 or error == 0 else 4
+    return ("+" if error > 0 else "") + percent(error, digits)
+
+
+def resources_table(resources: Sequence[Resource]) -> Markup:
+    """Used against limit, with a bar for each."""
+    rows = []
+    for r in resources:
+        unit = f' <span class="unit">{escaped(r.unit)}</span>' if r.unit else ""
+        note = f'<span class="note">{escaped(r.note)}</span>' if r.note else ""
+        known = r.limit is not None and math.isfinite(r.limit)
+        rows.append(
+            [
+                Markup(f"{escaped(_spoken(r.name))}{note}"),
+                Markup(f"{number(r.used)}{unit}"),
+                number(r.limit)
+                if r.limit is not None and known
+                else Markup('<span class="none">no public figure</span>'),
+                _bar(r.used, r.limit) if r.limit is not None and known else NOTHING,
+            ]
+        )
+    columns = [
+        Column("Resource", numeric=False),
+        Column("Used"),
+        Column("Limit"),
+        Column("Share", numeric=False),
+    ]
+    return table("Resources used against the limits of the chip", columns, rows, "resources")
+
+
+def _bar(used: float, limit: float) -> Markup:
+    if not (math.isfinite(used) and limit > 0):
+        return Markup(NOTHING)
+    fraction = used / limit
+    over = ' class="bar over"' if fraction > 1 else ' class="bar"'
+    width = f"{100 * min(max(fraction, 0), 1):.1f}%"
+    text = share(used, limit)
+    return Markup(f'<span{over}><span style="width:{width}"></span></span> <span class="share">{escaped(text)}</span>')
+
+
+def cores_table(cores: Sequence[CoreUse]) -> Markup:
+    """Which neurons sit on which core; folded away where there are many."""
+    keys = list(dict.fromkeys(key for core in cores for key in core.use))
+    rows = [
+        [
+            count(c.core),
+            plain(c.population),
+            f"{count(c.first)} … {count(c.last)}",
+            *(number(c.use[key]) if key in c.use else NOTHING for key in keys),
+        ]
+        for c in cores
+    ]
+    columns = [
+        Column("Core"),
+        Column("Population", numeric=False),
+        Column("First … last"),
+        *(Column(_heading(k)) for k in keys),
+    ]
+    result = table("Neurons and use of each core", columns, rows)
+    if len(cores) <= OPEN_CORES:
+        return result
+    summary = f"{counted(len(cores), 'entry', 'entries')}, core by core"
+    return Markup(f"<details><summary>{summary}</summary>{result}</details>")
+
+
+def overflows_table(overflows: Mapping[str, Mapping[str, int]]) -> Markup:
+    """How often integers left their range, by population."""
+    rows = [
+        [Markup(f'{escaped(name)} <span class="what">{escaped(_spoken(event))}</span>'), count(n)]
+        for name, events in overflows.items()
+        for event, n in events.items()
+    ]
+    return table("Integers that left their range", [Column("Event", numeric=False), Column("Times")], rows, "small")
+
+
+def _heading(key: str) -> str:
+    text = _spoken(key.removesuffix("_per_core"))
+    return text[:1].upper() + text[1:]
+
+
+def provenance_list(data: Mapping[str, Any]) -> Markup:
+    """Nested data as nested definition lists; long and many-lined text is kept as it is, folded away."""
+    items = "".join(
+        f"<div><dt>{escaped(_spoken(key))}</dt><dd>{_value(value)}</dd></div>" for key, value in data.items()
+    )
+    return Markup(f"<dl>{items}</dl>")
+
+
+def _spoken(key: object) -> str:
+    return str(key).replace("_", " ")
+
+
+def _value(value: Any) -> Markup:
+    if isinstance(value, Mapping):
+        return provenance_list(value) if value else Markup(NOTHING)
+    if isinstance(value, (list, tuple)):
+        if all(not isinstance(item, (Mapping, list, tuple)) for item in value):
+            return escaped(", ".join(value_text(item) for item in value) or NOTHING)
+        return Markup("<ul>" + "".join(f"<li>{_value(item)}</li>" for item in value) + "</ul>")
+    text = value_text(value)
+    if "\n" in text.strip():
+        lines = text.count("\n") + 1
+        return Markup(f"<details><summary>{counted(lines, 'line')}</summary><pre>{escaped(text)}</pre></details>")
+    return escaped(text)
