@@ -38,7 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def digits_recipe() -> Recipe:
     """The shipped digits recipe, cut to a few seconds."""
-    return read_recipe(MODELS / "digits.yaml", ["training.epochs=3", "network.populations.hidden.size=24"])
+    return read_recipe(
+        MODELS / "digits.yaml",
+        ["training.epochs=3", "network.populations.hidden.size=24", "deployment.max_loss_points=5"],
+    )
 
 
 @pytest.fixture(scope="session")

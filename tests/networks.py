@@ -15,7 +15,9 @@ def random_network(shape: str, random: np.random.Generator, max_slot: int = 9) -
     """A network of one of `SHAPES`, with weights that make its neurons spike now and then."""
 
     def layer(name: str) -> Population:
-        return Population(name, "lif", int(random.integers(3, 6)), 15 + 10 * random.random(), 3 + 4 * random.random(), 0.8)
+        return Population(
+            name, "lif", int(random.integers(3, 6)), 15 + 10 * random.random(), 3 + 4 * random.random(), 0.8
+        )
 
     populations = [Population("in", "spike_source", 5)]
     populations += [layer("a")] + ([layer("b")] if shape in ("two_layers", "skip", "two_coupled") else [])
@@ -35,9 +37,7 @@ def random_network(shape: str, random: np.random.Generator, max_slot: int = 9) -
         size = (sizes[source], sizes[target])
         mean = 3.0 if source == "in" else 0.5
         mask = random.random(size) < 0.6 if shape == "recurrent_masked" else None
-        return make_projection(
-            source, target, random.normal(mean, 1.0, size), random.uniform(0, max_slot, size), mask
-        )
+        return make_projection(source, target, random.normal(mean, 1.0, size), random.uniform(0, max_slot, size), mask)
 
     return Network(1.0, tuple(populations), tuple(projection(*edge) for edge in edges))
 

@@ -150,10 +150,9 @@ def build_event_graph(network: Network) -> EventGraph:
 
 def flatten(network: Network, field: str) -> NDArray[np.float32]:
     """Weights or delays of all projections as one vector in canonical order; `field` names which."""
-    parts = [
-        getattr(p, field).ravel() if p.mask is None else getattr(p, field)[p.mask] for p in network.projections
-    ]
-    return np.concatenate([np.zeros(0, dtype=np.float32), *parts]).astype(np.float32)
+    parts = [getattr(p, field).ravel() if p.mask is None else getattr(p, field)[p.mask] for p in network.projections]
+    flat: NDArray[np.float32] = np.concatenate([np.zeros(0, dtype=np.float32), *parts])
+    return flat
 
 
 def split_flat(network: Network, vector: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

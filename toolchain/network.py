@@ -53,17 +53,22 @@ class Population:
     threshold: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.name or any(c in self.name for c in "/>\\ ") or self.name.startswith("."):
+        # The name becomes part of array names, file names and one-line messages.
+        usable = isinstance(self.name, str) and self.name.isprintable() and not set(self.name) & set("/>\\ ")
+        if not usable or not self.name or self.name.startswith("."):
             raise NetworkError(
-                f"population name {self.name!r}: must be non-empty, without blanks, '/', '\\' or '>'; rename it"
+                f"population name {self.name!r}: must be non-empty and printable, without blanks, '/', '\\' or '>', "
+                "and not start with a dot; rename it"
             )
         if self.kind not in KINDS:
             raise NetworkError(f"population {self.name}: kind {self.kind!r} is none of {', '.join(KINDS)}")
+        if isinstance(self.size, bool) or not isinstance(self.size, int):
+            raise NetworkError(f"population {self.name}: size {self.size!r} is not a whole number; give one above 0")
         if self.size < 1:
             raise NetworkError(f"population {self.name}: size {self.size} is below 1; give at least one neuron")
         for field in ("tau_mem_ms", "tau_syn_ms", "threshold"):
             value = getattr(self, field)
-            if not (math.isfinite(value) and value > 0):
+            if isinstance(value, bool) or not (isinstance(value, (int, float)) and 0 < value < math.inf):
                 raise NetworkError(f"population {self.name}: {field} {value} must be finite and above 0")
 
 
@@ -270,8 +275,10 @@ def network_from_description(description: Mapping[str, Any], arrays: Mapping[str
             weight, delay = arrays[f"{name}.weight"], arrays[f"{name}.delay"]
             projections.append(make_projection(entry["source"], entry["target"], weight, delay, mask))
         return Network(float(description["dt_ms"]), populations, tuple(projections))
-    except (KeyError, TypeError, ValueError) as error:
-        raise NetworkError(f"network description: {type(error).__name__} {error}; the file is not one of ours") from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise NetworkError(
+            f"network description: {type(error).__name__} {error}; the file is not one of ours"
+        ) from error
 
 
 def synapse_count(projections: Iterable[Projection]) -> int:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from toolchain.errors import InputError
 
+MAX_STEPS = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class SpikeTrains:
@@ -102,8 +104,13 @@ def bin_events(
     Raises
     ------
     InputError
-        If a time is negative or a unit out of range: those are errors of the caller, not a matter of binning.
+        If a time is negative or a unit out of range, which are errors of the caller and no matter of binning,
+        or a sample is longer than 32 bits can say.
     """
+    if n_steps > MAX_STEPS:
+        raise InputError(
+            f"samples of {n_steps} steps: times are held in 32 bits, at most {MAX_STEPS}; use longer steps"
+        )
     times: list[NDArray[np.int64]] = []
     units: list[NDArray[np.int64]] = []
     merged = late = 0

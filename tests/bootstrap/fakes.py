@@ -100,9 +100,7 @@ class FakeUv:
         self.log = folder / "uv.log"
         self.write()
 
-    def write(
-        self, *, version: str = "0.13.9", pip_install: str = ":", python_install: str = "exit 1"
-    ) -> None:
+    def write(self, *, version: str = "0.13.9", pip_install: str = ":", python_install: str = "exit 1") -> None:
         """Write the script; `pip_install` and `python_install` are shell commands run for those."""
         body = UV.format(
             version=version,

@@ -77,9 +77,7 @@ def test_every_requirement_is_pinned_to_a_version_that_meets_it(python: str) -> 
             assert requirement.specifier.contains(version), f"{line} on Python {python}: pinned to {version}"
 
 
-@pytest.mark.parametrize(
-    ("name", "on_3_10"), [("numpy", "1.26.4"), ("lava-nc", "0.10.0"), ("onnxruntime", "1.23.2")]
-)
+@pytest.mark.parametrize(("name", "on_3_10"), [("numpy", "1.26.4"), ("lava-nc", "0.10.0"), ("onnxruntime", "1.23.2")])
 def test_pins_that_python_3_10_and_lava_hold_back(name: str, on_3_10: str) -> None:
     assert str(pins("3.10")[name].specifier) == f"=={on_3_10}"
 

@@ -68,9 +68,7 @@ def test_path_comes_before_pyenv_and_its_newest_patch_before_others(tmp_path: Pa
 
 
 def test_shim_that_fails_hides_no_python_behind_it(tmp_path: Path) -> None:
-    fakes.script(
-        tmp_path / "shims" / "python3.10", "echo 'pyenv: python3.10: command not found' >&2; exit 127"
-    )
+    fakes.script(tmp_path / "shims" / "python3.10", "echo 'pyenv: python3.10: command not found' >&2; exit 127")
     real = fakes.python(tmp_path / "bin" / "python3.10", "3.10.4")
     assert place(search(tmp_path, "shims", "bin").wanted()) == (real, "PATH")
 
@@ -122,9 +120,7 @@ def test_name_that_lies_is_not_believed(tmp_path: Path, other: dict[str, str]) -
         (["3.13.0", "3.11.2"], (3, 13), "3.11.2"),
     ],
 )
-def test_newest(
-    tmp_path: Path, versions: list[str], other_than: tuple[int, int] | None, newest: str | None
-) -> None:
+def test_newest(tmp_path: Path, versions: list[str], other_than: tuple[int, int] | None, newest: str | None) -> None:
     for version in versions:
         in_pyenv(tmp_path, version)
     found = search(tmp_path, "a").newest(other_than)

@@ -82,9 +82,7 @@ def test_first_set_up_makes_all_and_says_so_in_one_line(checkout: Checkout) -> N
         "Python 3.10.13 (pyenv), 1 packages into .venv in _ s, lava-nc 0.10.0",
     ]
     venv = checkout.root / ".venv"
-    assert checkout.uv.calls("venv") == [
-        f"venv --quiet --no-project --prompt delayline --python {python} {venv}"
-    ]
+    assert checkout.uv.calls("venv") == [f"venv --quiet --no-project --prompt delayline --python {python} {venv}"]
     packages, ourselves = checkout.uv.calls("pip install")
     assert "--require-hashes --no-build --constraints" in packages
     assert packages.endswith("--extra dev --extra lava")
@@ -142,9 +140,7 @@ def test_environment_not_to_be_trusted_is_made_anew(checkout: Checkout, lost: st
 
 def test_failed_install_leaves_no_stamp_and_the_next_set_up_repairs_it(checkout: Checkout) -> None:
     checkout.add_python("3.10.13")
-    hash_error = (
-        "error: Failed to download `rich==15.0.0`\n  cause: Hash mismatch for `rich==15.0.0`\n\n Computed:"
-    )
+    hash_error = "error: Failed to download `rich==15.0.0`\n  cause: Hash mismatch for `rich==15.0.0`\n\n Computed:"
     checkout.uv.write(pip_install=f"echo {shlex.quote(hash_error)} >&2; exit 1")
     with pytest.raises(SetupError) as error:
         checkout.set_up()
@@ -161,9 +157,7 @@ def test_failed_install_leaves_no_stamp_and_the_next_set_up_repairs_it(checkout:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_killed_set_up_leaves_no_stamp_and_the_next_one_repairs_it(
-    checkout: Checkout, signum: signal.Signals
-) -> None:
+def test_killed_set_up_leaves_no_stamp_and_the_next_one_repairs_it(checkout: Checkout, signum: signal.Signals) -> None:
     checkout.add_python("3.10.13")
     started, pid = checkout.bin / "started", checkout.bin / "pid"
     checkout.uv.write(
@@ -226,9 +220,7 @@ def test_lava_on_newer_python_is_checked_against_its_hashes(checkout: Checkout) 
 
 def test_lava_that_cannot_be_installed_is_reported_and_not_fatal(checkout: Checkout) -> None:
     checkout.add_python("3.13.0")
-    checkout.uv.write(
-        pip_install='case "$*" in *lava-nc.txt) echo "error: no such wheel" >&2; exit 1 ;; esac'
-    )
+    checkout.uv.write(pip_install='case "$*" in *lava-nc.txt) echo "error: no such wheel" >&2; exit 1 ;; esac')
     assert checkout.set_up() == [
         "lava-nc 0.10.0 is absent (no such wheel); Lava checks are skipped. "
         "Install Python 3.10 (pyenv install 3.10), then: make clean setup",

@@ -94,13 +94,15 @@ def _deliver(network: Network, state: State, slots: dict[str, NDArray[np.int64]]
 def exp_weighted(voltage: F64) -> F64:
     """Exponentially weighted average over time of a readout trace (steps, size)."""
     steps = voltage.shape[0]
-    return np.exp(-np.arange(steps) / steps) @ voltage / steps
+    average: F64 = np.exp(-np.arange(steps) / steps) @ voltage / steps
+    return average
 
 
 def softmax(x: F64) -> F64:
     """Softmax of a vector."""
     e = np.exp(x - x.max())
-    return e / e.sum()
+    probability: F64 = e / e.sum()
+    return probability
 
 
 def gradients(network: Network, state: State, label: int, probability: F64 | None = None) -> dict[str, tuple[F64, F64]]:

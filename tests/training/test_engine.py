@@ -107,7 +107,8 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
         analytic = split_flat(network, getattr(found, field))[name].astype(np.float64) / unit
         largest = np.argsort(-np.abs(analytic).ravel())[:4]
         numeric = [
-            (fine_loss((f"{name}.{field}", int(i), width)) - fine_loss((f"{name}.{field}", int(i), -width))) / (2 * width)
+            (fine_loss((f"{name}.{field}", int(i), width)) - fine_loss((f"{name}.{field}", int(i), -width)))
+            / (2 * width)
             for i in largest
         ]
         assert numeric == pytest.approx(analytic.ravel()[largest], rel=0.1), field
@@ -184,7 +185,8 @@ def test_equal_time_constants_are_the_limit_of_unequal_ones() -> None:
     )
     spikes = random_spikes(np.random.default_rng(0), 1, 2, 30, 0.2)
     found = make_engine("cpu", network, 30, max_slot=4).gradients(spikes, np.array([1]), np.array([0]))
-    assert np.isfinite(found.weight).all() and np.abs(found.weight).max() > 0
+    assert np.isfinite(found.weight).all()
+    assert np.abs(found.weight).max() > 0
 
 
 def test_slot_beyond_the_ring_is_refused() -> None:

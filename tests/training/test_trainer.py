@@ -52,15 +52,18 @@ def test_sequence_is_learned_by_delays_alone(tmp_path: Path) -> None:
     recipe = read_recipe(MODELS / "sequence.yaml")
     dataset = load_dataset("sequence", recipe.dataset.options)
     before = build_network(recipe, n_inputs=2, n_classes=2).projections[0]
-    assert np.ptp(before.delay) == 0 and np.ptp(before.weight) == 0
+    assert np.ptp(before.delay) == 0
+    assert np.ptp(before.weight) == 0
     run = create_run_folder(tmp_path, recipe)
     result = train(run, recipe)
     after = result.network.projections[0]
-    assert result.test_accuracy == 1.0 and result.test_samples == dataset.test.labels.size
+    assert result.test_accuracy == 1.0
+    assert result.test_samples == dataset.test.labels.size
     assert np.array_equal(before.weight, after.weight)
     # The weighted average falls with the time of arrival, and ever more slowly: the sum over two spikes is larger
     # when the delay of an output's own first input is the shorter one.
-    assert after.slots()[0, 0] < after.slots()[1, 0] and after.slots()[1, 1] < after.slots()[0, 1]
+    assert after.slots()[0, 0] < after.slots()[1, 0]
+    assert after.slots()[1, 1] < after.slots()[0, 1]
 
 
 def test_result_does_not_depend_on_threads(tmp_path: Path, whole: RunFolder) -> None:
@@ -76,7 +79,9 @@ def test_seed_decides_the_result(tmp_path: Path) -> None:
         recipe = small("training.epochs=1", f"training.seed={seed}")
         runs.append(create_run_folder(tmp_path, recipe))
         train(runs[-1], recipe)
-    assert not np.array_equal(arrays(runs[0], "last")["input->hidden.weight"], arrays(runs[1], "last")["input->hidden.weight"])
+    assert not np.array_equal(
+        arrays(runs[0], "last")["input->hidden.weight"], arrays(runs[1], "last")["input->hidden.weight"]
+    )
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
@@ -184,5 +189,6 @@ def test_delays_stay_in_range_and_clips_are_counted(tmp_path: Path) -> None:
     run = create_run_folder(tmp_path, recipe)
     train(run, recipe)
     delays = load_network(run.checkpoint("last")).projections[0].delay
-    assert delays.min() >= 0 and delays.max() <= 3
+    assert delays.min() >= 0
+    assert delays.max() <= 3
     assert run.metrics()[-1]["delays_clipped"] > 0

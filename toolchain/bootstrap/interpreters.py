@@ -112,9 +112,7 @@ class Search(NamedTuple):
         other_than : a minor version to leave out
         """
         usable = [
-            found
-            for found in self.every()
-            if found.plain and found.minor >= OLDEST and found.minor != other_than
+            found for found in self.every() if found.plain and found.minor >= OLDEST and found.minor != other_than
         ]
 
         def rank(found: Interpreter) -> tuple[bool, int, Version]:
@@ -166,9 +164,7 @@ class Search(NamedTuple):
     def _in_pyenv(self, prefix: str) -> list[str]:
         versions = os.path.join(self._pyenv_root(), "versions")
         names = [name for name in _names(versions) if name.startswith(prefix)]
-        newest_first = sorted(
-            names, key=lambda name: [int(n) for n in re.findall(r"\d+", name)], reverse=True
-        )
+        newest_first = sorted(names, key=lambda name: [int(n) for n in re.findall(r"\d+", name)], reverse=True)
         return [os.path.join(versions, name, "bin", "python") for name in newest_first]
 
 

@@ -44,8 +44,7 @@ def pinned(constraints: str, name: str) -> str:
     match = re.search(pattern, constraints, flags=re.MULTILINE)
     if match is None:
         raise SetupError(
-            f"constraints.txt pins no {name} with hashes. "
-            "Run: git checkout toolchain/bootstrap/constraints.txt"
+            f"constraints.txt pins no {name} with hashes. Run: git checkout toolchain/bootstrap/constraints.txt"
         )
     return f"{name}=={match[1]} \\\n{match[2]}"
 

@@ -24,7 +24,9 @@ def targets(json: bool) -> Any:
         lines += [f"{target.name}: {target.about}"]
         for limit in target.limits():
             value = "no public figure" if limit["value"] is None else limit["value"]
-            lines.append(f"  {limit['name']:<26} {value!s:>9} {limit['unit']}{'  (assumed)' if limit['assumed'] else ''}")
+            lines.append(
+                f"  {limit['name']:<26} {value!s:>9} {limit['unit']}{'  (assumed)' if limit['assumed'] else ''}"
+            )
             lines.append(f"  {'':<26} {limit['source']}")
     return "\n".join(lines)
 

@@ -39,7 +39,9 @@ def options(
 def train(
     recipe: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(help="A recipe file, or the name of one that comes with delayline (yin_yang).", metavar="RECIPE"),
+        typer.Argument(
+            help="A recipe file, or the name of one that comes with delayline (yin_yang).", metavar="RECIPE"
+        ),
     ] = None,
     set_: Sets = None,
     runs: Annotated[Path, typer.Option(help="Folder in which the run folder is made.")] = Path("runs"),
@@ -52,7 +54,9 @@ def train(
         typer.Option(min=1, help="Threads; one per core if left out. The result does not depend on it."),
     ] = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the completed recipe and stop.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check recipe and data, print sizes, train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check recipe and data, print sizes, train nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Train the network of a recipe; writes a run folder."""
@@ -79,7 +83,9 @@ def deploy(
     clip_delays: Annotated[
         bool, typer.Option("--clip-delays", help="Cut delays beyond the chip's largest slot instead of refusing them.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quantise and place, print resources, write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Quantise and place, print resources, write nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Quantise, map, emulate, export and validate a run; writes a bundle into the run folder."""

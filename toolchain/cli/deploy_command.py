@@ -38,9 +38,7 @@ def run(
     return ({**content, "bundle": str(folder)} if json else _text(content, folder)), json, code
 
 
-def run_validation(
-    path: Path, device: str, samples: int | None, timeout_s: float, json: bool
-) -> tuple[Any, bool, int]:
+def run_validation(path: Path, device: str, samples: int | None, timeout_s: float, json: bool) -> tuple[Any, bool, int]:
     """Validate a bundle; exit code 1 if the device differs from the emulator."""
     from toolchain.validation.validate import validate
 
@@ -54,8 +52,8 @@ def run_validation(
     elif result.first_divergence is not None:
         d = result.first_divergence
         text += (
-            f"; differs from the emulator first in sample {d.sample}, layer {d.layer}, neuron {d.neuron}, step {d.step}: "
-            f"{d.quantity} is {d.theirs}, emulated {d.ours}"
+            f"; differs from the emulator first in sample {d.sample}, layer {d.layer}, neuron {d.neuron}, "
+            f"step {d.step}: {d.quantity} is {d.theirs}, emulated {d.ours}"
         )
     return text, False, code
 

@@ -28,7 +28,9 @@ def run(
 
     if resume is not None:
         if recipe_name or overrides:
-            raise InputError(f"--resume {resume}: takes neither RECIPE nor --set, the run's recipe is frozen; leave them out")
+            raise InputError(
+                f"--resume {resume}: takes neither RECIPE nor --set, the run's recipe is frozen; leave them out"
+            )
         if not resume.is_dir():
             raise CheckpointError(f"run folder {resume} does not exist; give a folder that `delayline train` made")
         run_folder = RunFolder(resume)
@@ -57,7 +59,9 @@ def find_recipe(name: str) -> Path:
     shipped = resources.files("models")
     known = sorted(p.name.removesuffix(".yaml") for p in shipped.iterdir() if p.name.endswith(".yaml"))
     if name not in known:
-        raise InputError(f"recipe {name!r} does not exist; shipped: {', '.join(known)}, or give the path of a YAML file")
+        raise InputError(
+            f"recipe {name!r} does not exist; shipped: {', '.join(known)}, or give the path of a YAML file"
+        )
     with resources.as_file(shipped.joinpath(f"{name}.yaml")) as file:
         return file
 

@@ -1,11 +1,11 @@
 """Bundles: the folder that `deploy` writes, whole or not at all, and reads back with every hash checked.
 
-    manifest.yaml           versions, target, scales, limits used, SHA-256 of every other file
-    quantised.safetensors   the network in the target's integers, and the trained one
-    placement.json          which neurons sit on which core
-    recipe.yaml             the recipe of the run
-    <vendor>/               the vendor's form: a script that a person can read, and arrays
-    report.json, report.html
+manifest.yaml           versions, target, scales, limits used, SHA-256 of every other file
+quantised.safetensors   the network in the target's integers, and the trained one
+placement.json          which neurons sit on which core
+recipe.yaml             the recipe of the run
+<vendor>/               the vendor's form: a script that a person can read, and arrays
+report.json, report.html
 """
 
 from __future__ import annotations

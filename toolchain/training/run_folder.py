@@ -1,10 +1,10 @@
 """A run folder: everything that is needed to say what was trained, and to go on with it.
 
-    recipe.yaml        the completed recipe, frozen
-    environment.json   versions, seed, machine
-    metrics.jsonl      one line an epoch
-    summary.json       accuracy of the best checkpoint on the test set, written at the end
-    checkpoints/       last.safetensors, best.safetensors
+recipe.yaml        the completed recipe, frozen
+environment.json   versions, seed, machine
+metrics.jsonl      one line an epoch
+summary.json       accuracy of the best checkpoint on the test set, written at the end
+checkpoints/       last.safetensors, best.safetensors
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def create_run_folder(root: Path, recipe: Recipe) -> RunFolder:
             except FileExistsError:
                 number += 1
     except OSError as error:
-        raise InputError(f"cannot make a run folder under {root}: {error.strerror}; choose another with --runs") from error
+        raise InputError(
+            f"cannot make a run folder under {root}: {error.strerror}; choose another with --runs"
+        ) from error
     run = RunFolder(path)
     write_atomically(run.recipe_file, recipe.dump().encode())
     write_json(run.path / "environment.json", environment(recipe.training.seed))

@@ -60,7 +60,12 @@ class TrainingResult:
 
 
 def train(
-    run: RunFolder, recipe: Recipe, *, resume: bool = False, listener: Listener | None = None, threads: int | None = None
+    run: RunFolder,
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+    listener: Listener | None = None,
+    threads: int | None = None,
 ) -> TrainingResult:
     """Train the network of a recipe in a run folder, to the end.
 
@@ -144,7 +149,9 @@ class _Trainer:
             network, progress = load_checkpoint(last, self.network, self.optimisers)
             self.weights, self.delays = flatten(network, "weight"), flatten(network, "delay")
             if not self.run.checkpoint("best").exists():
-                raise CheckpointError(f"run folder {self.run.path}: checkpoints/best.safetensors is missing; start anew")
+                raise CheckpointError(
+                    f"run folder {self.run.path}: checkpoints/best.safetensors is missing; start anew"
+                )
             # A kill may have come between the checkpoint and its line, or in the middle of the line.
             lines = [line for line in self.run.metrics() if line["epoch"] < progress.epoch]
             self.run.write_metrics([*lines, progress.line] if progress.epoch else lines)

@@ -26,14 +26,16 @@ from toolchain.training.backends import Engine, make_engine
 
 def readout_weights(steps: int) -> NDArray[np.float64]:
     """Weights over time of the exponentially weighted average, (steps,); the scale does not matter here."""
-    return np.exp(-np.arange(steps) / steps) / steps
+    weights: NDArray[np.float64] = np.exp(-np.arange(steps) / steps) / steps
+    return weights
 
 
 def predict(readout_v: NDArray[np.generic]) -> NDArray[np.int64]:
     """Class of each sample from integer or float readout voltages (n_samples, n_steps, n_readout)."""
     weights = readout_weights(readout_v.shape[1])
     values = np.einsum("t,sto->so", weights, readout_v.astype(np.float64))
-    return np.argmax(values, axis=1).astype(np.int64)
+    classes: NDArray[np.int64] = np.argmax(values, axis=1).astype(np.int64)
+    return classes
 
 
 def accuracy(prediction: NDArray[np.int64], labels: NDArray[np.int64]) -> float:

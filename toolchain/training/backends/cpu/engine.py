@@ -189,7 +189,8 @@ def _neuron_arrays(network: Network, graph: EventGraph, constants: Mapping[str, 
         tau_syn = -1.0 / np.log(c.beta)
         values = (c.alpha, c.beta, c.gain, c.threshold, adjoint_coupling(c.alpha, c.beta), tau_syn)
         columns[:, graph.neurons(population)] = np.array(values)[:, None]
-    return Neurons(*(c.astype(np.float32) for c in columns), readout)
+    alpha, beta, gain, threshold, chi, tau_syn = (c.astype(np.float32) for c in columns)
+    return Neurons(alpha, beta, gain, threshold, chi, tau_syn, readout)
 
 
 def adjoint_coupling(alpha: float, beta: float) -> float:

@@ -222,13 +222,13 @@ def _forward_cyclic(
         end += count
         tape.ptr[n_sources + first + i + one] = end
     for e in range(n_events):
-        i = np.uint64(scratch.event_unit[e])
-        at = scratch.fill[i]
+        unit = np.uint64(scratch.event_unit[e])
+        at = scratch.fill[unit]
         tape.time[at] = scratch.event_time[e]
         tape.slope[at] = scratch.event_slope[e]
         tape.order[start + e] = at
-        tape.order_unit[start + e] = np.uint32(i)
-        scratch.fill[i] = at + one
+        tape.order_unit[start + e] = np.uint32(unit)
+        scratch.fill[unit] = at + one
 
 
 @_kernel
@@ -363,8 +363,8 @@ def _backward_cyclic(
             rows_d[base + i] = li[i] - lv[i]
         for event in range(tape.step_ptr[stage, t], tape.step_ptr[stage, t + one]):
             spike = tape.order[start + event]
-            i = np.uint64(tape.order_unit[start + event])
-            j = first + i
+            unit = np.uint64(tape.order_unit[start + event])
+            j = first + unit
             total = tape.jump[spike]
             for e in range(graph.internal_ptr[j], graph.internal_ptr[j + one]):
                 row = t + np.uint64(synapses.internal_shift[e])
@@ -373,8 +373,8 @@ def _backward_cyclic(
                 internal_i[e] += rows_i[at]
                 internal_d[e] += difference
                 total -= synapses.internal_weight[e] * difference
-            lv[i] += (neurons.threshold[j] * lv[i] + total) / _guarded(tape.slope[spike], floor, counter)
-            rows_d[base + i] = li[i] - lv[i]
+            lv[unit] += (neurons.threshold[j] * lv[unit] + total) / _guarded(tape.slope[spike], floor, counter)
+            rows_d[base + unit] = li[unit] - lv[unit]
     for j in range(first, last):
         column = j - first
         for t in range(span):
