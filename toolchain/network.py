@@ -53,9 +53,9 @@ class Population:
     threshold: float = 1.0
 
     def __post_init__(self) -> None:
-        # The name becomes part of array names, file names and one-line messages.
-        usable = isinstance(self.name, str) and self.name.isprintable() and not set(self.name) & set("/>\\ ")
-        if not usable or not self.name or self.name.startswith("."):
+        # The name becomes part of array names, file names and one-line messages; from a file it may be anything.
+        name: object = self.name
+        if not isinstance(name, str) or not name.isprintable() or set(name) & set("/>\\ ") or name[:1] in ("", "."):
             raise NetworkError(
                 f"population name {self.name!r}: must be non-empty and printable, without blanks, '/', '\\' or '>', "
                 "and not start with a dot; rename it"

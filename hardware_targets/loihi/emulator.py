@@ -45,6 +45,7 @@ class Emulation:
     ----------
     readout_v : (n_samples, n_steps, n_readout) int32, voltage of the readout at the end of each step
     spike_counts : population -> (n_samples,) int64, spikes of each sample; spike sources included
+    neuron_counts : simulated population -> (n_samples, n) int64, spikes of each neuron
     wraps : population -> number of times that u left 24 bits and wrapped
     clips : population -> number of times that v left 24 bits and was clipped
     readout_spikes : readout population -> number of spikes; each one resets a saturated voltage to 0
@@ -56,6 +57,7 @@ class Emulation:
 
     readout_v: NDArray[np.int32]
     spike_counts: dict[str, NDArray[np.int64]]
+    neuron_counts: dict[str, NDArray[np.int64]]
     wraps: dict[str, int]
     clips: dict[str, int]
     readout_spikes: dict[str, int]
@@ -115,6 +117,7 @@ def emulate(
     readout_first = first[readouts[0].name]
     readout_v = np.zeros((n_samples, n_steps, readouts[0].size), dtype=np.int32)
     counts = np.zeros((n_samples, len(tables.neurons), 4), dtype=np.int64)
+    neuron_counts = np.zeros((n_samples, n), dtype=np.int64)
     shape = (n_samples, n_steps, n) if traces else (0, 0, 0)
     trace_u, trace_v = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
     trace_s = np.zeros(shape, dtype=np.bool_)
@@ -127,7 +130,7 @@ def emulate(
         *(np.ascontiguousarray(a) for a in (spikes.times, spikes.units, spikes.offsets)),
         *(tables.synapse_ptr, tables.reach, tables.addend, tables.population_of),
         *(tables.keep_u, tables.keep_v, tables.threshold),
-        *(readout_first, readout_v, counts, traces, trace_u, trace_v, trace_s),
+        *(readout_first, readout_v, counts, neuron_counts, traces, trace_u, trace_v, trace_s),
     )
     kernel = _kernel()
     _spread(
@@ -138,7 +141,8 @@ def emulate(
 
     totals = counts.sum(axis=0)
     index = {p.name: i for i, p in enumerate(tables.neurons)}
-    columns = {p.name: slice(first[p.name], first[p.name] + p.size) for p in tables.neurons} if traces else {}
+    columns = {p.name: slice(first[p.name], first[p.name] + p.size) for p in tables.neurons}
+    traced = columns if traces else {}
     return Emulation(
         readout_v=readout_v,
         spike_counts={
@@ -148,10 +152,11 @@ def emulate(
         wraps={name: int(totals[i, _WRAPS]) for name, i in index.items()},
         clips={name: int(totals[i, _CLIPS]) for name, i in index.items()},
         readout_spikes={p.name: int(totals[index[p.name], _SPIKES]) for p in readouts},
+        neuron_counts={name: neuron_counts[:, part] for name, part in columns.items()},
         peaks={name: int(counts[:, i, _PEAK].max(initial=0)) for name, i in index.items()},
-        u={name: trace_u[:, :, part] for name, part in columns.items()},
-        v={name: trace_v[:, :, part] for name, part in columns.items()},
-        spikes={name: trace_s[:, :, part] for name, part in columns.items()},
+        u={name: trace_u[:, :, part] for name, part in traced.items()},
+        v={name: trace_v[:, :, part] for name, part in traced.items()},
+        spikes={name: trace_s[:, :, part] for name, part in traced.items()},
     )
 
 
@@ -273,6 +278,7 @@ def _run_samples(
     readout_first: int,
     readout_v: NDArray[Any],
     counts: NDArray[Any],
+    neuron_counts: NDArray[Any],
     traces: bool,
     trace_u: NDArray[Any],
     trace_v: NDArray[Any],
@@ -341,6 +347,7 @@ def _run_samples(
                 v[j] = 0 if spike else clipped
                 if spike:
                     counts[sample, population_of[j], 2] += 1
+                    neuron_counts[sample, j] += 1
                     source = n_sources + j
                     for synapse in range(synapse_ptr[source], synapse_ptr[source + 1]):
                         place = row + reach[synapse]

@@ -31,7 +31,7 @@ from hardware_targets.loihi.integer_network import (
     IntegerProjection,
     check_integers,
 )
-from toolchain.errors import InputError, NetworkError
+from toolchain.errors import InputError
 from toolchain.spikes import SpikeTrains
 
 SCRIPT_NAME = "network.py"
@@ -57,11 +57,6 @@ def write_lava_folder(network: IntegerNetwork, spikes: SpikeTrains, labels: NDAr
     """
     check_integers(network)
     check_sources(network, spikes)
-    for population in network.populations:
-        if not population.name.isprintable():
-            raise NetworkError(
-                f"population {population.name!r}: the name has characters that cannot be printed; rename it"
-            )
     if spikes.n_samples < 1 or spikes.n_steps < 1:
         raise InputError(
             f"spikes: {spikes.n_samples} samples of {spikes.n_steps} steps; Lava needs at least one of each"

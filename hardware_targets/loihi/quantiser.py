@@ -8,14 +8,17 @@ float step is folded into the weights. With `scale` weight units for one unit of
 
 The scale of a population is free. It starts as large as the formats allow and is halved until the emulator
 neither wraps a current nor clips a voltage on calibration data. The largest state seen then says how large
-the scale may be with a bit of headroom, and within the octave below that it goes to where the weights lose
-least. The threshold is exact by construction: only scales at which scale * threshold is an integer are tried.
+the scale may be with a bit of headroom. Within the octave below that, the weights of a readout go to where
+they lose least; a spiking population goes to where the fewest of its spikes change against the trained
+network on the calibration data. The second matters more than the size of the errors: a trained neuron may
+peak a hair above threshold for every sample, and half a percent of a weight then decides whether it ever
+spikes. The threshold is exact by construction: only scales at which scale * threshold is an integer are tried.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,8 +30,9 @@ from hardware_targets.loihi.limits import ChipLimits
 from toolchain.errors import TargetLimitError
 from toolchain.network import Network, NeuronConstants, Population, Projection
 from toolchain.spikes import SpikeTrains
+from toolchain.training.backends import make_engine
 
-SCALES_PER_OCTAVE = 64
+SCALES_PER_OCTAVE = 16
 HEADROOM_BITS = 1
 SHIFT = 64
 """The chip shifts arriving weights and the threshold left by 6 before they meet u and v."""
@@ -86,32 +90,72 @@ def quantise_network(network: Network, calibration: SpikeTrains, limits: ChipLim
         If no scale keeps a population from overflowing, or its threshold vanishes at the one that does.
     """
     simulated = [p for p in network.populations if p.kind != "spike_source"]
+    trained_counts = spike_counts(network, calibration)
     ceilings = {p.name: _largest_scale(network, p, limits) for p in simulated}
+    while True:
+        _lower_to_fit(network, ceilings, calibration, limits)
+        scales = dict(ceilings)
+        for population in simulated:
+            if population.kind == "leaky_readout":
+                scales[population.name] = _closest_scale(network, population, ceilings[population.name], limits)
+        for population in simulated:
+            if population.kind == "lif":
+                candidates = _thresholds_below(population, ceilings[population.name])
+                tried = [_round_all(network, {**scales, population.name: float(scale)}, limits) for scale in candidates]
+                changed = [
+                    np.abs(
+                        emulate(t, calibration).neuron_counts[population.name] - trained_counts[population.name]
+                    ).sum()
+                    for t in tried
+                ]
+                scales[population.name] = float(candidates[int(np.argmin(changed))])
+        integers = _round_all(network, scales, limits)
+        if not _overflowing(network, emulate(integers, calibration)):
+            return integers
+        # The spikes that changed with the last scale brought a state beyond the headroom: leave more of it.
+        ceilings = {name: ceiling / 2 for name, ceiling in ceilings.items()}
+
+
+def spike_counts(network: Network, spikes: SpikeTrains) -> dict[str, NDArray[np.int64]]:
+    """Spikes of each neuron of the trained network: lif population -> (n_samples, size)."""
+    engine = make_engine("cpu", network, spikes.n_steps, max_slot=network.max_slot)
+    counts = {p.name: np.zeros((spikes.n_samples, p.size), dtype=np.int64) for p in network.of_kind("lif")}
+    for sample in range(spikes.n_samples):
+        trace = engine.trace(spikes, sample)
+        for name, array in counts.items():
+            array[sample] = np.bincount(trace.spikes[name][1], minlength=array.shape[1])
+    return counts
+
+
+def _lower_to_fit(network: Network, ceilings: dict[str, float], calibration: SpikeTrains, limits: ChipLimits) -> None:
+    """Lower the ceilings until nothing overflows on the calibration data and a bit is free."""
     largest_state = 2 ** (limits["state_bits"] - 1 - HEADROOM_BITS)
     while True:
-        integers = _round_all(network, ceilings, limits)
-        result = emulate(integers, calibration)
-        overflowing = [
-            p.name
-            for p in simulated
-            if result.wraps[p.name] or result.clips[p.name] or (p.kind == "leaky_readout" and _spiked(result, p.name))
-        ]
+        result = emulate(_round_all(network, ceilings, limits), calibration)
+        overflowing = _overflowing(network, result)
         for name in overflowing:
             ceilings[name] /= 2
             _check_scale(network[name], ceilings[name], limits)
         if overflowing:
             continue
         # Nothing overflows, so what was seen is what the network does, at whatever scale.
-        too_large = [p.name for p in simulated if result.peaks[p.name] > largest_state]
-        for name in too_large:
-            ceilings[name] = integers[name].scale * largest_state / result.peaks[name]
-            _check_scale(network[name], ceilings[name], limits)
+        too_large = [name for name in ceilings if result.peaks[name] > largest_state]
         if not too_large:
-            return integers
+            return
+        for name in too_large:
+            ceilings[name] *= largest_state / result.peaks[name] * (1 - 1e-6)
+            _check_scale(network[name], ceilings[name], limits)
 
 
-def _spiked(result: Emulation, readout: str) -> bool:
-    return result.readout_spikes[readout] > 0
+def _overflowing(network: Network, result: Emulation) -> list[str]:
+    """Populations in which a current wrapped, a voltage was clipped or a readout spiked."""
+    return [
+        name
+        for name in result.wraps
+        if result.wraps[name]
+        or result.clips[name]
+        or (network[name].kind == "leaky_readout" and result.readout_spikes[name])
+    ]
 
 
 def _largest_scale(network: Network, population: Population, limits: ChipLimits) -> float:
@@ -134,37 +178,43 @@ def _check_scale(population: Population, scale: float, limits: ChipLimits) -> No
         )
 
 
-def _round_all(network: Network, ceilings: Mapping[str, float], limits: ChipLimits) -> IntegerNetwork:
+def _round_all(network: Network, scales: Mapping[str, float], limits: ChipLimits) -> IntegerNetwork:
     populations = []
-    scales = {}
     for population in network.populations:
         if population.kind == "spike_source":
             populations.append(IntegerPopulation(population.name, population.kind, population.size))
-            continue
-        scale = _best_scale(network, population, ceilings[population.name], limits)
-        scales[population.name] = scale
-        populations.append(_round_population(population, network.dt_ms, scale, limits))
+        else:
+            populations.append(_round_population(population, network.dt_ms, scales[population.name], limits))
     projections = tuple(
-        round_projection(p, network[p.target], network.dt_ms, scales[p.target], limits) for p in network.projections
+        round_projection(p, network[p.target], network.dt_ms, populations_scale(populations, p.target), limits)
+        for p in network.projections
     )
     return IntegerNetwork(network.dt_ms, tuple(populations), projections)
 
 
-def _best_scale(network: Network, population: Population, ceiling: float, limits: ChipLimits) -> float:
+def populations_scale(populations: Sequence[IntegerPopulation], name: str) -> float:
+    """Scale that a population was rounded with."""
+    return next(p.scale for p in populations if p.name == name)
+
+
+def _thresholds_below(population: Population, ceiling: float) -> NDArray[np.float64]:
+    """Scales of the octave below `ceiling`, at which the threshold is an integer."""
+    steps = ceiling * 2.0 ** (-np.arange(SCALES_PER_OCTAVE) / SCALES_PER_OCTAVE)
+    thresholds = np.unique(np.maximum(1, np.floor(steps * population.threshold)))
+    scales: NDArray[np.float64] = thresholds[::-1] / population.threshold
+    return scales
+
+
+def _closest_scale(network: Network, population: Population, ceiling: float, limits: ChipLimits) -> float:
     """Scale within the octave below `ceiling` at which the weights lose least, relative to their size."""
-    candidates = ceiling * 2 ** (-np.arange(SCALES_PER_OCTAVE) / SCALES_PER_OCTAVE)
-    if population.kind == "lif":
-        thresholds = np.unique(np.maximum(1, np.floor(candidates * population.threshold)))
-        candidates = thresholds[::-1] / population.threshold
+    candidates = ceiling * 2.0 ** (-np.arange(SCALES_PER_OCTAVE) / SCALES_PER_OCTAVE)
     gain = NeuronConstants.of(population, network.dt_ms).gain
     errors = np.zeros(len(candidates))
     for projection in network.incoming(population.name):
         weights = projection.weight[projection.weight != 0].astype(np.float64)
-        power = float(np.mean(weights**2)) if weights.size else 1.0
         for i, scale in enumerate(candidates):
             integer, exponent, _ = round_weights(weights, gain * scale, limits)
-            error = (integer.astype(np.float64) * 2.0**exponent) / (gain * scale) - weights
-            errors[i] += float(np.mean(error**2)) / power if weights.size else 0.0
+            errors[i] += rms_ratio(np.ldexp(integer.astype(np.float64), exponent) / (gain * scale) - weights, weights)
     return float(candidates[int(np.argmin(errors))])
 
 
@@ -174,7 +224,10 @@ def _round_population(population: Population, dt_ms: float, scale: float, limits
     # Lava adds one to du (ds_offset), so a current that never decays cannot be expressed: du = -1 is out of range.
     du = min(decay_max, max(0, round(4096 * (1 - constants.beta)) - 1))
     dv = min(decay_max, max(0, round(4096 * (1 - constants.alpha))))
-    vth = limits["threshold_max"] if population.kind == "leaky_readout" else round(scale * population.threshold)
+    vth = limits["threshold_max"]
+    if population.kind == "lif":
+        vth = max(1, math.floor(scale * population.threshold * (1 + 1e-12)))
+        scale = vth / population.threshold
     return IntegerPopulation(population.name, population.kind, population.size, du, dv, vth, scale)
 
 

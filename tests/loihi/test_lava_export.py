@@ -177,7 +177,7 @@ def test_no_name_breaks_out_of_its_string(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["two\nlines", "nul\0", "\ud800", "tab\t"])
 def test_names_that_cannot_name_a_trace_are_refused(tmp_path: Path, name: str) -> None:
     network, spikes = chain(("in", name, "out"))
-    with pytest.raises(NetworkError, match="cannot be printed; rename it"):
+    with pytest.raises(NetworkError, match="must be non-empty and printable"):
         write_lava_folder(network, spikes, None, tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
 

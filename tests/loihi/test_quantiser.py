@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -188,5 +189,41 @@ def test_real_trained_network_is_quantised_and_placed() -> None:
     spikes = random_spikes(np.random.default_rng(0), 4, 700, 200, 0.01)
     quantised = loihi2.quantise(network, spikes, clip_delays=False)
     errors = {e.projection: e.rms_error for e in quantised.projection_errors}
-    assert max(errors.values()) < 0.05
+    # One outlier sets the exponent of a projection; 8 bits then leave this much of weights around 0.03.
+    assert max(errors.values()) < 0.1
     assert len(loihi2.place(quantised).cores) >= 2
+
+
+def test_scale_is_chosen_so_that_a_marginal_neuron_still_spikes() -> None:
+    """A neuron that peaks a ten-thousandth above threshold in every sample, as training may leave one.
+
+    The rounding of its weight is a hundred times larger, either way: only some scales keep the spike.
+    """
+    weight = np.array([[6.25, 3.137]])
+    spikes = random_spikes(np.random.default_rng(0), 1, 1, 30, 0.0)
+    spikes = replace(spikes, times=np.array([0], np.int32), units=np.array([0], np.int32), offsets=np.array([0, 1]))
+
+    def network(scale: float) -> Network:
+        return Network(
+            1.0,
+            (
+                Population("in", "spike_source", 1),
+                Population("a", "lif", 2),
+                Population("out", "leaky_readout", 2),
+            ),
+            (make_projection("in", "a", weight * scale), make_projection("a", "out", np.eye(2))),
+        )
+
+    quiet = make_engine("cpu", network(0.1), 30, max_slot=0)
+    constants = NeuronConstants.of(network(1.0)["a"], 1.0)
+    current, voltage, peak = 0.1 * 6.25, 0.0, 0.0
+    for _ in range(30):
+        voltage = constants.alpha * voltage + constants.gain * current
+        current *= constants.beta
+        peak = max(peak, voltage)
+    assert len(quiet.trace(spikes, 0).spikes["a"][0]) == 0
+    for margin in (1.0001, 0.9999):
+        trained = network(0.1 / peak * margin)
+        integers = quantise_network(trained, spikes, LIMITS)
+        fired = emulate(integers, spikes).neuron_counts["a"][0].tolist()
+        assert fired == [int(margin > 1), 0]
