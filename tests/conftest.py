@@ -10,7 +10,7 @@ import pytest
 
 from toolchain.recipe import Recipe, read_recipe
 from toolchain.training.run_folder import RunFolder, create_run_folder
-from toolchain.training.trainer import train
+from toolchain.training.trainer import prepare, train
 
 MODELS = Path(__file__).parent.parent / "models"
 
@@ -48,5 +48,5 @@ def digits_recipe() -> Recipe:
 def trained_run(tmp_path_factory: pytest.TempPathFactory, digits_recipe: Recipe) -> RunFolder:
     """A run folder of a small trained network; tests that change it copy it first."""
     run = create_run_folder(tmp_path_factory.mktemp("runs"), digits_recipe)
-    train(run, digits_recipe)
+    train(run, prepare(digits_recipe))
     return run

@@ -14,7 +14,7 @@ A ``leaky_readout`` computes the same two lines without threshold and reset.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -271,8 +271,12 @@ def network_from_description(description: Mapping[str, Any], arrays: Mapping[str
         projections: list[Projection] = []
         for entry in description["projections"]:
             name = f"{entry['source']}->{entry['target']}"
-            mask = arrays[f"{name}.mask"].astype(np.bool_) if entry["masked"] else None
-            weight, delay = arrays[f"{name}.weight"], arrays[f"{name}.delay"]
+            weight, delay = (_stored(arrays, f"{name}.{field}", np.float32) for field in ("weight", "delay"))
+            mask = _stored(arrays, f"{name}.mask", np.uint8) if entry["masked"] else None
+            if weight.ndim != 2 or any(a is not None and a.shape != weight.shape for a in (delay, mask)):
+                raise ValueError(f"{name}: weight, delay and mask are not of one shape (pre, post)")
+            if mask is not None:
+                mask = mask.astype(np.bool_)
             projections.append(make_projection(entry["source"], entry["target"], weight, delay, mask))
         return Network(float(description["dt_ms"]), populations, tuple(projections))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -281,6 +285,8 @@ def network_from_description(description: Mapping[str, Any], arrays: Mapping[str
         ) from error
 
 
-def synapse_count(projections: Iterable[Projection]) -> int:
-    """Synapses over several projections."""
-    return sum(p.n_synapses for p in projections)
+def _stored(arrays: Mapping[str, NDArray[Any]], name: str, dtype: type[np.generic]) -> NDArray[Any]:
+    array = arrays[name]
+    if array.dtype != dtype:
+        raise ValueError(f"{name} is {array.dtype}, must be {np.dtype(dtype)}")
+    return array

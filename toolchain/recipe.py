@@ -10,32 +10,25 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from toolchain.errors import RecipeError
-from toolchain.network import Kind
+from toolchain.errors import NetworkError, RecipeError
+from toolchain.network import Kind, Population
 
 MAX_NEURONS = 1_000_000
-MAX_STEPS = 1_000_000
+MAX_YAML_NODES = 100_000
 
 
 class Section(BaseModel):
     """Base of every part of a recipe: immutable, unknown keys refused, no silent conversion of types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_bool_as_number(cls, value: Any, info: Any) -> Any:
-        annotation = cls.model_fields[info.field_name].annotation if info.field_name else None
-        if isinstance(value, bool) and annotation in (int, float):
-            raise ValueError("must be a number, not true or false")
-        if isinstance(value, str) and annotation in (int, float):
-            raise ValueError(f"must be a number, not the text {value!r}")
-        return value
+
+S = TypeVar("S", bound=Section)
 
 
 class Normal(Section):
@@ -157,6 +150,10 @@ class NetworkRecipe(Section):
             if n != 1:
                 raise ValueError(f"populations: {n} of kind {kind}, must be exactly 1")
         for name, population in self.populations.items():
+            try:
+                Population(name, population.kind, 1)
+            except NetworkError as error:
+                raise ValueError(f"populations: {error}") from error
             if population.kind == "lif" and population.size is None:
                 raise ValueError(f"populations.{name}.size: a lif population needs a size")
             if population.kind != "spike_source" and name not in (p.target for p in self.projections):
@@ -243,13 +240,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"recipe {path}: {error.strerror or error}; give the path of a YAML file") from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"recipe {path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or type(error).__name__
-        raise RecipeError(f"recipe {path}{where}: not YAML: {problem}") from error
+    data = _load_yaml(text, f"recipe {path}")
     if not isinstance(data, dict):
         raise RecipeError(f"recipe {path}: holds {type(data).__name__}, must be a mapping with a key 'dataset'")
     for override in overrides:
@@ -259,10 +250,43 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def parse_recipe(data: Mapping[str, Any], origin: str) -> Recipe:
     """Check a recipe given as plain data; `origin` names it in errors. Raises RecipeError."""
+    return check_section(Recipe, data, origin)
+
+
+def check_section(section: type[S], data: Mapping[str, Any], origin: str, prefix: str = "") -> S:
+    """Check plain data against a section; `prefix` is the place of the section in the recipe, with a dot.
+
+    Raises
+    ------
+    RecipeError
+        Naming every key that is unknown (with the nearest known one), missing, of a wrong type or out of range.
+    """
     try:
-        return Recipe.model_validate(dict(data))
+        return section.model_validate(dict(data))
     except ValidationError as error:
-        raise RecipeError(f"recipe {origin}: {'; '.join(_messages(error))}") from error
+        raise RecipeError(f"recipe {origin}: {'; '.join(_messages(error, section, prefix))}") from error
+
+
+def _load_yaml(text: str, origin: str) -> Any:
+    """Read YAML into plain data of which no two places share a part; `origin` names it in errors."""
+    try:
+        return _unshared(yaml.safe_load(text), [MAX_YAML_NODES])
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        # PyYAML lets whatever its constructors raise through: 2001-99-99 is a ValueError, !!bool x a KeyError.
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        problem = " ".join(str(getattr(error, "problem", None) or type(error).__name__).split())
+        raise RecipeError(f"{origin}{where}: not YAML that a recipe can hold: {problem}; correct it") from error
+
+
+def _unshared(node: Any, left: list[int]) -> Any:
+    """Copy in which an alias is a copy of its anchor, so that an override changes one place only."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise ValueError(f"more than {MAX_YAML_NODES} nodes")
+    if isinstance(node, dict):
+        return {key: _unshared(value, left) for key, value in node.items()}
+    return [_unshared(value, left) for value in node] if isinstance(node, list) else node
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
@@ -270,15 +294,12 @@ def _apply(data: dict[str, Any], override: str) -> None:
     keys = path.strip().split(".")
     if not separator or not all(keys):
         raise RecipeError(f"--set {override!r}: must be key.path=value, as in --set training.epochs=5")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {override!r}: the value is not YAML") from error
+    value = _load_yaml(text, f"--set {override!r}")
     node: Any = data
     for depth, key in enumerate(keys):
         last = depth == len(keys) - 1
         if isinstance(node, list):
-            if not key.isdigit() or int(key) >= len(node):
+            if not (key.isascii() and key.isdigit()) or int(key) >= len(node):
                 raise RecipeError(f"--set {path}: {key!r} must be an index below {len(node)}")
             if last:
                 node[int(key)] = value
@@ -293,11 +314,11 @@ def _apply(data: dict[str, Any], override: str) -> None:
             raise RecipeError(f"--set {path}: {'.'.join(keys[:depth])} is a value and has no key {key!r}")
 
 
-def _messages(error: ValidationError) -> Iterator[str]:
+def _messages(error: ValidationError, root: type[Section], prefix: str) -> Iterator[str]:
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
+        where = prefix + ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            known = _known_keys(problem["loc"][:-1])
+            known = _known_keys(root, problem["loc"][:-1])
             yield f"unknown key {where!r}{_nearest(str(problem['loc'][-1]), known)}"
         elif problem["type"] == "missing":
             yield f"key {where!r} is missing"
@@ -305,14 +326,21 @@ def _messages(error: ValidationError) -> Iterator[str]:
             text = str(problem["ctx"]["error"])
             yield f"{where}: {text}" if where else text
         else:
-            shown = repr(problem["input"])
-            shown = shown if len(shown) <= 60 else shown[:57] + "..."
-            yield f"{where}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {shown}"
+            yield f"{where}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {_shown(problem['input'])}"
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """Keys that the section at a location of the recipe has."""
-    model: Any = Recipe
+def _shown(value: object) -> str:
+    """A value on one line, cut where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too large to print"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _known_keys(root: type[Section], location: tuple[int | str, ...]) -> list[str]:
+    """Keys that the section at a location below `root` has."""
+    model: Any = root
     for part in location:
         if isinstance(part, int):
             continue

@@ -48,7 +48,7 @@ class SpikeTrains:
                 f"{self.offsets[-1] if self.offsets.size else 'nothing'} do not belong together"
             )
         if self.offsets[0] != 0 or np.any(np.diff(self.offsets) < 0):
-            raise InputError("spikes: offsets must start at 0 and never fall")
+            raise InputError("spikes: offsets must start at 0 and never fall; `bin_events` makes them so")
         for name, array, limit in (("time", self.times, self.n_steps), ("unit", self.units, self.n_units)):
             if n_events and (array.min() < 0 or array.max() >= limit):
                 worst = array.min() if array.min() < 0 else array.max()
@@ -57,7 +57,9 @@ class SpikeTrains:
         inside = np.ones(n_events, dtype=np.bool_)
         inside[self.offsets[:-1][self.offsets[:-1] < n_events]] = False
         if n_events and np.any((np.diff(key) <= 0) & inside[1:]):
-            raise InputError("spikes: events must be sorted by time, then unit, each at most once in a sample")
+            raise InputError(
+                "spikes: events must be sorted by time, then unit, each once in a sample; `bin_events` does it"
+            )
 
     @property
     def n_samples(self) -> int:

@@ -49,7 +49,7 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[
     """Write arrays as safetensors with `header` as JSON in its metadata."""
     from safetensors.numpy import save
 
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     write_atomically(path, save(contiguous, metadata={HEADER_KEY: json.dumps(header)}))
 
 
@@ -69,13 +69,13 @@ def load_arrays(path: Path, *, what: str = "checkpoint") -> tuple[dict[str, NDAr
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{what} {path} ({path.stat().st_size} bytes) cannot be read: {error}; it is truncated or not one of ours"
         ) from error
     try:
         header = json.loads(metadata[HEADER_KEY])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{what} {path}: no {HEADER_KEY} header; it was not written by this program") from error
     if not isinstance(header, dict):
         raise CheckpointError(f"{what} {path}: its header is {type(header).__name__}, must be a mapping")

@@ -29,7 +29,9 @@ from numpy.typing import NDArray
 from toolchain.errors import BundleError, InputError, MissingDependencyError
 
 INTERPRETER_VARIABLE = "DELAYLINE_LAVA_PYTHON"
-REMEDY = f"pip install 'delayline[lava]' on Python 3.10, or set {INTERPRETER_VARIABLE}"
+REMEDY = (
+    f"`pip install lava-nc==0.10.0` into a Python 3.10 and set {INTERPRETER_VARIABLE} to it, or deploy with --no-vendor"
+)
 _CANNOT_IMPORT = 4  # exit code of the exported script
 _GRACE_S = 5.0
 _EXCEPTION = re.compile(r"[\w.]*(Error|Exception)\b")
@@ -158,7 +160,7 @@ def _run_session(command: list[str], scratch: Path, timeout_s: float) -> None:
         if code != 0:
             how = f"died of signal {-code}" if code < 0 else f"failed with exit code {code}"
             raise MissingDependencyError(
-                f"lava: the run {how}: {reason}; run `{command[0]} {command[1]}` to see all of it"
+                f"lava: the run {how}: {reason}; deploy with --no-vendor and run lava/network.py of the bundle"
             )
 
 

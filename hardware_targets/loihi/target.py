@@ -234,7 +234,7 @@ class LoihiTarget:
             if [(p.name, p.kind, p.size) for p in populations] != [
                 (p.name, p.kind, p.size) for p in trained.populations
             ]:
-                raise BundleError("quantised network: its populations are not those of the trained one")
+                raise BundleError("quantised network: its populations are not those of the trained one; deploy again")
             check_integers(integers)
             return LoihiQuantised(
                 self.name, integers, trained, dict(header["delays_moved"]), dict(header["delays_clipped"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from hardware_targets.loihi import lava_runner
 from hardware_targets.loihi.lava_export import write_lava_folder
-from hardware_targets.loihi.lava_runner import INTERPRETER_VARIABLE, lava_status, lava_version, run_lava
+from hardware_targets.loihi.lava_runner import INTERPRETER_VARIABLE, REMEDY, lava_status, lava_version, run_lava
 from tests.loihi import needs_lava
 from tests.loihi.random_networks import random_network
 from toolchain.errors import BundleError, InputError, MissingDependencyError
@@ -153,8 +154,9 @@ def test_an_interpreter_without_lava_is_named_with_the_remedy(
     bare = tmp_path / "bare-python"
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n')
     bare.chmod(0o755)
-    remedy = rf"pip install 'delayline\[lava\]' on Python 3.10, or set {INTERPRETER_VARIABLE}"
-    with pytest.raises(MissingDependencyError, match=f"bare-python cannot import lava-nc; {remedy}") as caught:
+    with pytest.raises(
+        MissingDependencyError, match=f"bare-python cannot import lava-nc; {re.escape(REMEDY)}"
+    ) as caught:
         run_lava(folder, samples=1, timeout_s=60, python=str(bare))
     assert "\n" not in str(caught.value)
     monkeypatch.setenv(INTERPRETER_VARIABLE, str(tmp_path / "absent"))

@@ -18,7 +18,7 @@ from hardware_targets.loihi.limits import read_limits
 from hardware_targets.loihi.quantiser import quantise_network, round_delays, round_weights
 from tests.networks import SHAPES, random_network, random_spikes
 from toolchain.errors import TargetLimitError
-from toolchain.network import Network, Population, make_projection
+from toolchain.network import Network, NeuronConstants, Population, make_projection
 from toolchain.training.backends import make_engine
 
 LIMITS = read_limits("loihi2")

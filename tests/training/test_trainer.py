@@ -22,7 +22,7 @@ from toolchain.recipe import Recipe, read_recipe
 from toolchain.storage import load_arrays
 from toolchain.training.checkpoints import load_network
 from toolchain.training.run_folder import RunFolder, create_run_folder
-from toolchain.training.trainer import train
+from toolchain.training.trainer import prepare, train
 
 
 def arrays(run: RunFolder, which: str) -> dict[str, NDArray[Any]]:
@@ -55,7 +55,7 @@ def test_sequence_is_learned_by_delays_alone(tmp_path: Path) -> None:
     assert np.ptp(before.delay) == 0
     assert np.ptp(before.weight) == 0
     run = create_run_folder(tmp_path, recipe)
-    result = train(run, recipe)
+    result = train(run, prepare(recipe))
     after = result.network.projections[0]
     assert result.test_accuracy == 1.0
     assert result.test_samples == dataset.test.labels.size
@@ -69,7 +69,7 @@ def test_sequence_is_learned_by_delays_alone(tmp_path: Path) -> None:
 def test_result_does_not_depend_on_threads(tmp_path: Path, whole: RunFolder) -> None:
     for threads in (1, 5):
         run = create_run_folder(tmp_path, whole.recipe())
-        train(run, run.recipe(), threads=threads)
+        train(run, prepare(run.recipe()), threads=threads)
         assert_same_end(whole, run)
 
 
@@ -78,7 +78,7 @@ def test_seed_decides_the_result(tmp_path: Path) -> None:
     for seed in (1, 2):
         recipe = small("training.epochs=1", f"training.seed={seed}")
         runs.append(create_run_folder(tmp_path, recipe))
-        train(runs[-1], recipe)
+        train(runs[-1], prepare(recipe))
     assert not np.array_equal(
         arrays(runs[0], "last")["input->hidden.weight"], arrays(runs[1], "last")["input->hidden.weight"]
     )
@@ -87,9 +87,9 @@ def test_seed_decides_the_result(tmp_path: Path) -> None:
 def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     recipe = small("training.epochs=2")
     run = create_run_folder(tmp_path, recipe)
-    train(run, recipe)
+    train(run, prepare(recipe))
     before = {which: arrays(run, which) for which in ("last", "best")}
-    train(run, recipe, resume=True)
+    train(run, prepare(recipe), resume=True)
     for which, held in before.items():
         assert all(np.array_equal(held[k], v) for k, v in arrays(run, which).items())
     assert [line["epoch"] for line in run.metrics()] == [1, 2]
@@ -119,7 +119,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """Two epochs without an interruption."""
     recipe = small("training.epochs=2")
     run = create_run_folder(tmp_path_factory.mktemp("whole"), recipe)
-    train(run, recipe)
+    train(run, prepare(recipe))
     return run
 
 
@@ -128,8 +128,8 @@ def test_interrupted_run_resumes_to_the_bit(tmp_path: Path, whole: RunFolder, ba
     """100 batches an epoch: before, at and after the end of one."""
     cut = create_run_folder(tmp_path, whole.recipe())
     with pytest.raises(Killed):
-        train(cut, cut.recipe(), listener=KillAt(batches))
-    train(cut, cut.recipe(), resume=True)
+        train(cut, prepare(cut.recipe()), listener=KillAt(batches))
+    train(cut, prepare(cut.recipe()), resume=True)
     assert_same_end(whole, cut)
 
 
@@ -138,7 +138,7 @@ def test_run_killed_again_and_again_resumes_to_the_bit(tmp_path: Path) -> None:
     """kill -9 at random moments, as often as it takes."""
     recipe = small("training.epochs=12")
     whole, cut = (create_run_folder(tmp_path, recipe) for _ in range(2))
-    train(whole, recipe)
+    train(whole, prepare(recipe))
     random = np.random.default_rng(0)
     command = [sys.executable, "-m", "toolchain.cli", "train", "--resume", str(cut.path)]
     kills = 0
@@ -156,19 +156,19 @@ def test_run_killed_again_and_again_resumes_to_the_bit(tmp_path: Path) -> None:
 def test_torn_last_line_of_metrics_is_repaired(tmp_path: Path) -> None:
     recipe = small("training.epochs=2")
     run = create_run_folder(tmp_path, recipe)
-    train(run, recipe)
+    train(run, prepare(recipe))
     text = run.metrics_file.read_text()
     run.metrics_file.write_text(text[: len(text) - 20])
-    train(run, recipe, resume=True)
+    train(run, prepare(recipe), resume=True)
     assert run.metrics_file.read_text() == text
 
 
 def test_resuming_with_another_network_is_refused(tmp_path: Path) -> None:
     recipe = small("training.epochs=1")
     run = create_run_folder(tmp_path, recipe)
-    train(run, recipe)
+    train(run, prepare(recipe))
     with pytest.raises(CheckpointError, match="its network is not that of the recipe"):
-        train(run, small("training.epochs=1", "network.populations.hidden.size=13"), resume=True)
+        train(run, prepare(small("training.epochs=1", "network.populations.hidden.size=13")), resume=True)
 
 
 def test_every_sample_is_used_also_in_a_last_partial_batch(tmp_path: Path) -> None:
@@ -180,14 +180,14 @@ def test_every_sample_is_used_also_in_a_last_partial_batch(tmp_path: Path) -> No
             seen.append((done, total))
 
     recipe = small("training.epochs=1", "training.batch_size=1999")
-    train(create_run_folder(tmp_path, recipe), recipe, listener=Count(0))
+    train(create_run_folder(tmp_path, recipe), prepare(recipe), listener=Count(0))
     assert seen == [(1999, 5000), (3998, 5000), (5000, 5000)]
 
 
 def test_delays_stay_in_range_and_clips_are_counted(tmp_path: Path) -> None:
     recipe = small("training.epochs=2", "training.max_slot=3", "training.delay_rate=2")
     run = create_run_folder(tmp_path, recipe)
-    train(run, recipe)
+    train(run, prepare(recipe))
     delays = load_network(run.checkpoint("last")).projections[0].delay
     assert delays.min() >= 0
     assert delays.max() <= 3

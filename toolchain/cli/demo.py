@@ -21,7 +21,7 @@ def main() -> int:
     from toolchain.deployment.target import find_target
     from toolchain.recipe import read_recipe
     from toolchain.training.run_folder import create_run_folder
-    from toolchain.training.trainer import train
+    from toolchain.training.trainer import prepare, train
 
     started = time.monotonic()
     verdicts = []
@@ -34,7 +34,7 @@ def main() -> int:
         say(f"\n{name}: {recipe.about}")
         say(f"train -> {run.path}")
         with progress_listener(recipe.training.epochs) as listener:
-            result = train(run, recipe, listener=listener)
+            result = train(run, prepare(recipe), listener=listener)
         say(f"  test {percent(result.test_accuracy)} (best validation epoch {result.best_epoch})")
         folder, report = deploy(run, target, Options(vendor_samples=None if present else 0), say)
         for line in ladder_lines(report.to_json()["ladder"]):

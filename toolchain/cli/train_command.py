@@ -6,11 +6,15 @@ import sys
 import time
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolchain.cli.output import percent, say
 from toolchain.errors import CheckpointError, InputError
-from toolchain.recipe import Recipe, read_recipe
+from toolchain.recipe import read_recipe
+
+if TYPE_CHECKING:
+    from toolchain.training.run_folder import RunFolder
+    from toolchain.training.trainer import Task
 
 
 def run(
@@ -25,6 +29,7 @@ def run(
 ) -> Any:
     """Train, or say what would be trained."""
     from toolchain.training.run_folder import RunFolder, create_run_folder
+    from toolchain.training.trainer import prepare
 
     if resume is not None:
         if recipe_name or overrides:
@@ -41,14 +46,15 @@ def run(
         recipe = read_recipe(find_recipe(recipe_name), overrides)
     if print_config:
         return recipe.model_dump(mode="json", by_alias=True) if json else recipe.dump().rstrip()
+    task = prepare(recipe)
     if dry_run:
-        return _sizes(recipe, json)
+        return _sizes(task, json)
     if resume is None:
         run_folder = create_run_folder(runs, recipe)
         say(f"train {recipe.name} -> {run_folder.path}")
     else:
         say(f"resume {run_folder.path}")
-    return _train(run_folder, recipe, resume is not None, threads, json)
+    return _train(run_folder, task, resume is not None, threads, json)
 
 
 def find_recipe(name: str) -> Path:
@@ -66,12 +72,12 @@ def find_recipe(name: str) -> Path:
         return file
 
 
-def _train(run_folder: Any, recipe: Recipe, resume: bool, threads: int | None, json: bool) -> Any:
+def _train(run_folder: RunFolder, task: Task, resume: bool, threads: int | None, json: bool) -> Any:
     from toolchain.training.trainer import train
 
     started = time.monotonic()
-    with progress_listener(recipe.training.epochs) as listener:
-        result = train(run_folder, recipe, resume=resume, listener=listener, threads=threads)
+    with progress_listener(task.recipe.training.epochs) as listener:
+        result = train(run_folder, task, resume=resume, listener=listener, threads=threads)
     if json:
         return {
             "run": str(run_folder.path),
@@ -99,14 +105,10 @@ def progress_listener(epochs: int) -> Any:
     return Lines(epochs)
 
 
-def _sizes(recipe: Recipe, json: bool) -> Any:
-    from toolchain.datasets import load_dataset
-    from toolchain.network_builder import build_network
-
-    dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
-    network = build_network(recipe, n_inputs=dataset.n_inputs, n_classes=dataset.n_classes)
+def _sizes(task: Task, json: bool) -> Any:
+    dataset, network = task.dataset, task.network
     sizes = {
-        "recipe": recipe.name,
+        "recipe": task.recipe.name,
         "data": dataset.provenance,
         "samples": {s: getattr(dataset, s).labels.size for s in ("train", "valid", "test")},
         "steps": dataset.n_steps,

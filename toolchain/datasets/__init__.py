@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from toolchain.errors import RecipeError
-from toolchain.recipe import Section
+from toolchain.recipe import Section, check_section
 from toolchain.spikes import Binning, SpikeTrains
 
 
@@ -80,13 +79,4 @@ def load_dataset(task: str, options: dict[str, Any]) -> Dataset:
         hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(registry)}"
         raise RecipeError(f"recipe dataset.task: {task!r} does not exist{hint}")
     section, load = registry[task]
-    try:
-        checked = section.model_validate(options)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        known = ", ".join(section.model_fields)
-        raise RecipeError(
-            f"recipe dataset.options.{key}: {problem['msg']}, got {problem['input']!r}; options of {task}: {known}"
-        ) from error
-    return load(checked)
+    return load(check_section(section, options, task, "dataset.options."))

@@ -30,6 +30,22 @@ class Progress:
     best_loss: float
     line: dict[str, Any]
 
+    def __post_init__(self) -> None:
+        for name in ("epoch", "best_epoch"):
+            _require_count(getattr(self, name), name)
+        for name in ("best_accuracy", "best_loss"):
+            value: object = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ValueError(f"{name} {value!r} is not a number")
+        line: object = self.line
+        if not isinstance(line, dict):
+            raise ValueError(f"line {line!r} is not a mapping")
+
+
+def _require_count(value: object, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} {value!r} is not a whole number of at least 0")
+
 
 def network_arrays(network: Network) -> dict[str, NDArray[Any]]:
     """Arrays of a network under the names that `network_from_description` expects."""
@@ -75,6 +91,11 @@ def load_checkpoint(path: Path, network: Network, optimisers: Mapping[str, Adam]
     stored, arrays, header = _read(path)
     if stored.describe() != network.describe():
         raise CheckpointError(f"checkpoint {path}: its network is not that of the recipe; start a new run")
+    for ours, theirs in zip(network.projections, stored.projections, strict=True):
+        if ours.mask is not None and theirs.mask is not None and not np.array_equal(ours.mask, theirs.mask):
+            raise CheckpointError(
+                f"checkpoint {path}: projection {ours.name} has other synapses than that of the recipe; start a new run"
+            )
     try:
         for name, adam in optimisers.items():
             for moment in MOMENTS:
@@ -85,7 +106,8 @@ def load_checkpoint(path: Path, network: Network, optimisers: Mapping[str, Adam]
                         f"must be float32{adam.rate.shape}"
                     )
                 setattr(adam, moment, array.copy())
-            adam.steps = int(header["adam_steps"][name])
+            _require_count(header["adam_steps"][name], f"adam_steps.{name}")
+            adam.steps = header["adam_steps"][name]
         progress = Progress(**header["progress"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path}: {error!r} in its header; it is damaged, use another") from error

@@ -59,9 +59,30 @@ class TrainingResult:
     test_samples: int
 
 
+@dataclass(frozen=True)
+class Task:
+    """A recipe together with the data and the untrained network that it describes."""
+
+    recipe: Recipe
+    dataset: Dataset
+    network: Network
+
+
+def prepare(recipe: Recipe) -> Task:
+    """Load the data of a recipe and build its network.
+
+    Raises
+    ------
+    RecipeError
+        If the task or one of its options does not exist, or a size contradicts the data.
+    """
+    dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
+    return Task(recipe, dataset, build_network(recipe, n_inputs=dataset.n_inputs, n_classes=dataset.n_classes))
+
+
 def train(
     run: RunFolder,
-    recipe: Recipe,
+    task: Task,
     *,
     resume: bool = False,
     listener: Listener | None = None,
@@ -72,7 +93,7 @@ def train(
     Parameters
     ----------
     run : an existing run folder
-    recipe : its recipe
+    task : what `prepare` made of its recipe
     resume : go on from ``checkpoints/last.safetensors``; without one there, start from the beginning
     threads : None for one per core; the result does not depend on it
 
@@ -81,23 +102,14 @@ def train(
     CheckpointError
         If a checkpoint to resume from is damaged or belongs to another recipe.
     """
-    dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
-    network = build_network(recipe, n_inputs=dataset.n_inputs, n_classes=dataset.n_classes)
-    return _Trainer(run, recipe, dataset, network, listener or Silent(), threads).fit(resume=resume)
+    return _Trainer(run, task, listener or Silent(), threads).fit(resume=resume)
 
 
 class _Trainer:
-    def __init__(
-        self,
-        run: RunFolder,
-        recipe: Recipe,
-        dataset: Dataset,
-        network: Network,
-        listener: Listener,
-        threads: int | None,
-    ) -> None:
+    def __init__(self, run: RunFolder, task: Task, listener: Listener, threads: int | None) -> None:
+        recipe, dataset, network = task.recipe, task.dataset, task.network
         settings = recipe.training
-        self.run, self.recipe, self.dataset, self.network, self.listener = run, recipe, dataset, network, listener
+        self.run, self.dataset, self.network, self.listener = run, dataset, network, listener
         self.settings = settings
         self.graph: EventGraph = build_event_graph(network)
         self.weights, self.delays = flatten(network, "weight"), flatten(network, "delay")

@@ -35,7 +35,9 @@ def first_divergence(ours: Traces, theirs: Traces, populations: Sequence[str]) -
     earliest: tuple[tuple[int, int, int, int, int], Divergence] | None = None
     for rank, name in enumerate(populations):
         for order, quantity in enumerate(QUANTITIES):
-            mine, other = getattr(ours, quantity)[name], getattr(theirs, quantity)[name]
+            mine, other = (getattr(traces, quantity).get(name) for traces in (ours, theirs))
+            if mine is None or other is None:
+                raise ValueError(f"{quantity} of {name}: missing in one of the two, cannot be compared")
             if mine.shape != other.shape:
                 raise ValueError(f"{quantity} of {name}: shapes {mine.shape} and {other.shape} cannot be compared")
             different = mine != other

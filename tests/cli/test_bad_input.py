@@ -1,0 +1,222 @@
+"""What a person gets who makes a mistake: one line, the right exit code, and everything still there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.runner import Finished, run_cli
+from tests.conftest import MODELS
+from toolchain.training.run_folder import RunFolder
+
+Cli = Callable[..., Finished]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
+    """The command, run in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: run_cli(capsys, monkeypatch, *arguments)
+
+
+@pytest.fixture
+def run(tmp_path: Path, trained_run: RunFolder) -> RunFolder:
+    return RunFolder(shutil.copytree(trained_run.path, tmp_path / "run"))
+
+
+def one_line(finished: Finished, code: int, *words: str) -> None:
+    """The command ended with this code and one line on standard error that holds all of these words."""
+    lines = finished.err.strip().splitlines()
+    assert finished.code == code, finished
+    assert finished.out == ""
+    assert len(lines) == 1, finished.err
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def recipe_file(folder: Path, change: Callable[[dict], None]) -> Path:  # type: ignore[type-arg]
+    data = yaml.safe_load((MODELS / "digits.yaml").read_text())
+    change(data)
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d["training"].update(epoch=3), ["unknown key 'training.epoch'", "did you mean 'epochs'"]),
+        (lambda d: d["network"]["projections"][0].update(dely=0), ["projections.0.dely", "'delay'"]),
+        (lambda d: d["training"].update(epochs="many"), ["training.epochs", "'many'"]),
+        (lambda d: d["training"].update(epochs=True), ["training.epochs", "valid integer", "got True"]),
+        (lambda d: d["training"].update(batch_size=0), ["training.batch_size", "greater than or equal to 1", "got 0"]),
+        (lambda d: d["network"]["projections"][0].update(delay=-3), ["projections.0.delay", "-3", "below 0 slots"]),
+        (lambda d: d["network"]["projections"][0].update(delay=80), ["projections.0.delay", "80", "max_slot 62"]),
+        (lambda d: d["network"]["projections"][1].update(to="outptu"), ["'outptu' does not exist", "'output'"]),
+        (lambda d: d["network"]["projections"][1].update({"from": "output"}), ["leaky_readout and never spikes"]),
+        (lambda d: d["network"]["populations"]["input"].update(size=63), ["63", "64 channels"]),
+        (lambda d: d["network"]["populations"]["hidden"].pop("size"), ["populations.hidden.size"]),
+        (lambda d: d["dataset"].update(task="digit"), ["'digit' does not exist", "'digits'"]),
+        (
+            lambda d: d["dataset"]["options"].update(stepz=3),
+            ["unknown key 'dataset.options.stepz'", "'steps'"],
+        ),
+        (lambda d: d.pop("network"), ["'network' is missing"]),
+        (lambda d: d.update(name="../x"), ["name"]),
+    ],
+)
+def test_wrong_recipe(cli: Cli, tmp_path: Path, change: Callable[[dict], None], words: list[str]) -> None:  # type: ignore[type-arg]
+    """Nothing is written but the recipe that was there."""
+    path = recipe_file(tmp_path, change)
+    one_line(cli("train", str(path)), 2, *words)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a: [1", ["not YAML"]),
+        (b"\xff\xfe", ["not UTF-8"]),
+        (b"- 1", ["holds list"]),
+        (b"a: !!python/object/apply:os.getcwd []", ["not YAML"]),
+        (b"", ["holds NoneType"]),
+    ],
+)
+def test_file_that_is_no_recipe(cli: Cli, tmp_path: Path, content: bytes, words: list[str]) -> None:
+    (tmp_path / "r.yaml").write_bytes(content)
+    one_line(cli("train", "r.yaml"), 2, "r.yaml", *words)
+
+
+def test_recipe_that_does_not_exist(cli: Cli) -> None:
+    one_line(cli("train", "nowhere.yaml"), 2, "nowhere.yaml", "No such file")
+    one_line(cli("train", "yin_yan"), 2, "'yin_yan' does not exist", "yin_yang")
+    one_line(cli("train"), 2, "neither RECIPE nor --resume")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("training.epochs", ["must be key.path=value"]),
+        ("training.epocs=3", ["training.epocs", "'epochs'"]),
+        ("training.epochs=[", ["not YAML"]),
+        ("network.projections.7.delay=1", ["'7' must be an index below 2"]),
+        ("name.x=1", ["name is a value and has no key 'x'"]),
+    ],
+)
+def test_wrong_override(cli: Cli, override: str, words: list[str]) -> None:
+    one_line(cli("train", "digits", "--set", override), 2, *words)
+
+
+def test_run_folder_without_a_checkpoint(cli: Cli, run: RunFolder) -> None:
+    one_line(cli("deploy", "nowhere"), 2, "run folder nowhere does not exist")
+    run.checkpoint("best").unlink()
+    one_line(cli("deploy", str(run.path)), 2, "best.safetensors does not exist", "train")
+    run.recipe_file.unlink()
+    one_line(cli("deploy", str(run.path)), 2, "no recipe.yaml")
+
+
+@pytest.mark.parametrize("size", [0, 7, 100, 5000, -1])
+def test_truncated_checkpoint(cli: Cli, run: RunFolder, size: int) -> None:
+    for which, command in (("best", ["deploy", str(run.path)]), ("last", ["train", "--resume", str(run.path)])):
+        file = run.checkpoint(which)
+        whole = file.read_bytes()
+        file.write_bytes(whole[:size])
+        finished = cli(*command)
+        assert finished.code == 2
+        assert "truncated" in finished.err.splitlines()[-1]
+        assert file.read_bytes() == whole[:size]
+        file.write_bytes(whole)
+
+
+def test_resume_with_a_recipe_or_an_override(cli: Cli, run: RunFolder) -> None:
+    one_line(cli("train", "digits", "--resume", str(run.path)), 2, "takes neither RECIPE nor --set")
+    one_line(cli("train", "--resume", str(run.path), "--set", "training.epochs=9"), 2, "takes neither")
+    one_line(cli("train", "--resume", "nowhere"), 2, "run folder nowhere does not exist")
+
+
+def test_unknown_target(cli: Cli, run: RunFolder) -> None:
+    one_line(cli("deploy", str(run.path), "--target", "loihi"), 2, "target 'loihi' does not exist", "'loihi2'")
+
+
+def test_network_that_does_not_fit(cli: Cli, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 3; the dry run says the same; the run folder is as it was."""
+    import dataclasses
+
+    from hardware_targets.loihi import limits, target
+
+    chip = limits.read_limits("loihi2")
+    cramped = {**chip.table, "cores": dataclasses.replace(chip.table["cores"], value=1)}
+    monkeypatch.setattr(target, "read_limits", lambda name: limits.ChipLimits("loihi2", cramped))
+    before = sorted(p.name for p in run.path.iterdir())
+    for extra in ([], ["--dry-run"]):
+        finished = cli("deploy", str(run.path), *extra)
+        assert finished.code == 3
+        assert "needs 2 cores, loihi2 has 1" in finished.err.splitlines()[-1]
+    assert sorted(p.name for p in run.path.iterdir()) == before
+
+
+def test_lava_missing(cli: Cli, run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Exit code 4 with the remedy; with --no-vendor the bundle is written and the verdict is no pass."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("DELAYLINE_LAVA_PYTHON", str(python))
+    finished = cli("deploy", str(run.path))
+    assert finished.code == 4
+    assert "lava" in finished.err.splitlines()[-1]
+    assert "pip install" in finished.err.splitlines()[-1]
+    assert not (run.path / "loihi2").exists()
+    finished = cli("deploy", str(run.path), "--no-vendor", "--json")
+    assert finished.code == 1
+    found = json.loads(finished.out)
+    assert (found["verdict"], found["vendor_equal"], found["vendor_samples"]) == ("fail", False, 0)
+    finished = cli("doctor")
+    assert finished.code == 0
+    assert "lava-nc is not installed" in finished.out
+
+
+def test_lava_hanging(cli: Cli, run: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nsleep 100\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("DELAYLINE_LAVA_PYTHON", str(python))
+    finished = cli("deploy", str(run.path), "--vendor-timeout", "1")
+    assert finished.code == 4
+    assert "--vendor-timeout" in finished.err.splitlines()[-1]
+    assert not [p for p in run.path.iterdir() if "loihi2" in p.name]
+
+
+def test_bundle_that_is_none_or_was_changed(cli: Cli, run: RunFolder) -> None:
+    for command in (["validate"], ["report"]):
+        one_line(cli(*command, str(run.path)), 2, "give a folder that `delayline deploy` made")
+    cli("deploy", str(run.path), "--no-vendor")
+    bundle = run.path / "loihi2"
+    one_line(cli("validate", str(bundle), "--on", "lavva"), 2, "device 'lavva' does not exist", "emulator, lava")
+    one_line(cli("validate", str(bundle), "--on", "emulator", "--samples", "301"), 2, "1..300")
+    one_line(cli("validate", str(bundle), "--samples", "9"), 2, "--vendor-samples", "1..8")
+    (bundle / "report.json").write_text("{")
+    one_line(cli("report", str(bundle)), 2, "report.json is damaged")
+    one_line(cli("validate", str(bundle), "--on", "emulator"), 2, "report.json was changed")
+
+
+def test_place_that_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    one_line(cli("train", "sequence", "--runs", "file/runs"), 2, "cannot make a run folder", "--runs")
+
+
+def test_debug_shows_the_stack(cli: Cli, run: RunFolder) -> None:
+    from toolchain.errors import InputError
+
+    with pytest.raises(InputError):
+        cli("--debug", "deploy", str(run.path), "--target", "x")
+
+
+def test_option_that_does_not_exist(cli: Cli) -> None:
+    assert cli("train", "--epochs", "3").code == 2
+    assert cli("fly").code == 2

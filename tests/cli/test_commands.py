@@ -1,0 +1,99 @@
+"""The commands as the README shows them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.runner import run_cli
+from toolchain.recipe import parse_recipe
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_help_lists_commands_and_exit_codes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = run_cli(capsys, monkeypatch, "--help")
+    assert finished.code == 0
+    for word in ("train", "deploy", "validate", "report", "targets", "doctor", "3 does not fit"):
+        assert word in " ".join(finished.out.split())
+
+
+def test_train_prints_one_result_and_keeps_progress_off_standard_output(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["train", "sequence", "--set", "training.epochs=4", "--json"]
+    finished = run_cli(capsys, monkeypatch, *arguments)
+    assert finished.code == 0
+    result = json.loads(finished.out)
+    assert result["run"] == "runs/sequence-1"
+    assert result["test_samples"] == 8
+    names = sorted(p.name for p in Path("runs/sequence-1").iterdir())
+    assert names == ["checkpoints", "environment.json", "metrics.jsonl", "recipe.yaml", "summary.json"]
+    # A second run takes the next free number and leaves the first alone.
+    again = json.loads(run_cli(capsys, monkeypatch, *arguments).out)
+    assert again["run"] == "runs/sequence-2"
+    assert {k: v for k, v in again.items() if k not in ("run", "seconds")} == {
+        k: v for k, v in result.items() if k not in ("run", "seconds")
+    }
+
+
+def test_print_config_gives_the_completed_recipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = run_cli(capsys, monkeypatch, "train", "digits", "--set", "training.seed=7", "--print-config")
+    recipe = parse_recipe(yaml.safe_load(finished.out), "printed")
+    assert (recipe.training.seed, recipe.training.min_slope) == (7, 0.05)
+    assert not Path("runs").exists()
+
+
+def test_dry_run_says_sizes_and_writes_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = run_cli(capsys, monkeypatch, "train", "yin_yang", "--dry-run", "--json")
+    sizes = json.loads(finished.out)
+    assert sizes["samples"] == {"train": 5000, "valid": 1000, "test": 1000}
+    assert sizes["projections"] == {"input->hidden": 120, "hidden->output": 90}
+    assert not Path("runs").exists()
+
+
+def test_deploy_report_and_validate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    run_cli(capsys, monkeypatch, "train", "sequence")
+    dry = run_cli(capsys, monkeypatch, "deploy", "runs/sequence-1", "--dry-run")
+    assert dry.code == 0
+    assert "cores" in dry.out
+    assert not Path("runs/sequence-1/loihi2").exists()
+    finished = run_cli(capsys, monkeypatch, "deploy", "runs/sequence-1", "--target", "loihi2", "--no-vendor")
+    assert finished.code == 1
+    assert finished.out.startswith("verdict: fail  sequence on loihi2")
+    again = run_cli(capsys, monkeypatch, "report", "runs/sequence-1/loihi2")
+    assert (again.code, again.out) == (0, finished.out)
+    content = json.loads(run_cli(capsys, monkeypatch, "report", "runs/sequence-1/loihi2", "--json").out)
+    assert content["ladder"][0] == {"rung": "float", "accuracy": 1.0, "samples": 8}
+    scored = run_cli(capsys, monkeypatch, "validate", "runs/sequence-1/loihi2", "--on", "emulator")
+    assert (scored.code, scored.out) == (0, "emulator: 100.00 % of 8 samples\n")
+
+
+def test_targets_lists_every_limit_with_its_source(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (target,) = json.loads(run_cli(capsys, monkeypatch, "targets", "--json").out)
+    assert target["name"] == "loihi2"
+    text = run_cli(capsys, monkeypatch, "targets").out
+    for limit in target["limits"]:
+        assert limit["name"] in text
+        assert limit["source"] in text
+
+
+def test_doctor_names_this_interpreter(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = json.loads(run_cli(capsys, monkeypatch, "doctor", "--json").out)
+    assert sys.executable in found["python"]
+    assert "loihi2 vendor code" in found
