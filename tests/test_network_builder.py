@@ -106,7 +106,9 @@ def test_arrays_follow_the_distributions_of_the_recipe() -> None:
 
 
 def test_weights_and_delays_of_one_projection_are_drawn_independently() -> None:
-    drawn = projection(built(), "in->hid")
+    uniform = {"uniform": {"low": 0, "high": 20}}
+    entries = [{"from": "in", "to": "hid", "weight": uniform, "delay": uniform}, *BASE["network"]["projections"][1:]]
+    drawn = projection(built({"projections": entries}), "in->hid")
     correlation = np.corrcoef(drawn.weight.ravel(), drawn.delay.ravel())[0, 1]
     assert abs(correlation) < 5 / drawn.weight.size**0.5
 

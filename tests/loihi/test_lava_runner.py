@@ -271,7 +271,7 @@ def test_status_names_the_interpreter(tmp_path: Path, monkeypatch: pytest.Monkey
     assert lava_status() == f"lava-nc 0.10.0 in {fake}"
     assert lava_version() == "0.10.0"
     fake.write_text("#!/bin/sh\nexit 1\n")
-    assert lava_status().startswith(f"lava-nc is not installed in {fake}; pip install")
+    assert lava_status().startswith(f"lava-nc is not installed in {fake}; `pip install")
     assert lava_version() is None
     fake.unlink()
     assert lava_status().startswith(f"{INTERPRETER_VARIABLE}={fake} does not run (FileNotFoundError)")

@@ -1,0 +1,82 @@
+"""The integer emulator against Lava's own simulation of the same bundle: 700-128-20, delays everywhere, one core each.
+
+Lava's start-up is not counted: the time of a run of one sample is taken from that of a run of several. Both are
+checked to give the same voltages before any time is reported.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hardware_targets.loihi.emulator import emulate
+from hardware_targets.loihi.integer_network import (
+    READOUT_VTH,
+    IntegerNetwork,
+    IntegerPopulation,
+    IntegerProjection,
+)
+from hardware_targets.loihi.lava_export import write_lava_folder
+from hardware_targets.loihi.lava_runner import lava_version, run_lava
+from toolchain.spikes import SpikeTrains, bin_events
+
+INPUTS, HIDDEN, OUTPUTS, STEPS, RATE, SAMPLES, REPEATS = 700, 128, 20, 100, 0.02, 4, 5
+
+
+def measure() -> list[dict[str, Any]]:
+    """One row, or none where Lava is absent."""
+    version = lava_version()
+    if version is None:
+        print("loihi_emulator_vs_lava: left out, lava-nc is absent (`delayline doctor` says how to get it)")
+        return []
+    network, spikes = _workload()
+    emulate(network, spikes.select([0]), threads=1)
+    ours = statistics.median(_timed(network, spikes) for _ in range(REPEATS)) / SAMPLES
+    with tempfile.TemporaryDirectory() as folder:
+        write_lava_folder(network, spikes, None, Path(folder))
+        one = run_lava(Path(folder), samples=1, timeout_s=600).seconds
+        all_samples = run_lava(Path(folder), samples=SAMPLES, timeout_s=600)
+    expected = emulate(network, spikes, traces=True)
+    for name, voltage in all_samples.v.items():
+        assert np.array_equal(voltage, expected.v[name]), "a time is worth nothing if the results differ"
+    theirs = (all_samples.seconds - one) / (SAMPLES - 1)
+    row = {"name": "loihi_emulator_vs_lava", "ours": 1e3 * ours, "peer": 1e3 * theirs, "unit": "ms a sample"}
+    return [{**row, "peer_name": f"lava-nc {version}", "ratio": theirs / ours}]
+
+
+def _timed(network: IntegerNetwork, spikes: SpikeTrains) -> float:
+    started = time.perf_counter()
+    emulate(network, spikes, threads=1)
+    return time.perf_counter() - started
+
+
+def _workload() -> tuple[IntegerNetwork, SpikeTrains]:
+    random = np.random.default_rng(0)
+
+    def projection(source: str, target: str, n: int, m: int) -> IntegerProjection:
+        weight = 2 * random.integers(-60, 68, (n, m))
+        return IntegerProjection(source, target, weight.astype(np.int32), 0, random.integers(0, 63, (n, m)))
+
+    network = IntegerNetwork(
+        1.0,
+        (
+            IntegerPopulation("in", "spike_source", INPUTS),
+            IntegerPopulation("hidden", "lif", HIDDEN, 741, 200, 4000, 1.0),
+            IntegerPopulation("out", "leaky_readout", OUTPUTS, 741, 200, READOUT_VTH, 1.0),
+        ),
+        (
+            projection("in", "hidden", INPUTS, HIDDEN),
+            projection("hidden", "hidden", HIDDEN, HIDDEN),
+            projection("hidden", "out", HIDDEN, OUTPUTS),
+        ),
+    )
+    samples = []
+    for _ in range(SAMPLES):
+        units, times = np.nonzero(random.random((INPUTS, STEPS)) < RATE)
+        samples.append((times, units))
+    return network, bin_events(samples, INPUTS, STEPS)[0]

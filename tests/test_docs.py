@@ -1,0 +1,72 @@
+"""The documentation does what it says: its code runs, its links lead somewhere, its recipe is a recipe."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from toolchain.recipe import Recipe, parse_recipe
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_first_network_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "first_network.md").read_text(encoding="utf-8")
+    steps = re.findall(r"```(sh|python)\n(.*?)```", page, flags=re.DOTALL)
+    assert len(steps) >= 4
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    for language, code in steps:
+        command = ["sh", "-euc", code] if language == "sh" else [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, code + done.stdout + done.stderr
+    assert (tmp_path / "report.json").stat().st_size > 0
+
+
+def test_recipe_of_the_reference_is_complete_and_correct() -> None:
+    (block,) = blocks(ROOT / "docs" / "recipes.md", "yaml")
+    recipe = parse_recipe(yaml.safe_load(block), "docs/recipes.md")
+    for name in Recipe.model_fields:
+        assert re.search(rf"^\s*#?\s*{name}:", block, flags=re.MULTILINE), name
+    for section in (recipe.training, recipe.deployment):
+        for name in type(section).model_fields:
+            assert re.search(rf"^  (# )?{name}:", block, flags=re.MULTILINE), name
+
+
+@pytest.mark.parametrize("name", ["yin_yang", "sequence", "digits"])
+def test_defaults_of_tasks_are_those_that_the_reference_names(name: str) -> None:
+    from toolchain.datasets import _registry
+
+    section = _registry()[name][0]
+    (line,) = [row for row in (ROOT / "docs" / "recipes.md").read_text().splitlines() if row.startswith(f"| `{name}`")]
+    for field, info in section.model_fields.items():
+        assert f"`{field}` ({info.default})" in line, field
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_to_files_that_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_that_pages_name_exist(page: Path) -> None:
+    """Every `make target` and `delayline command`."""
+    text = page.read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"(?:`|^ {4})make ([a-z][a-z-]+)", text, flags=re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+    for command in re.findall(r"delayline ([a-z]+) ", text):
+        assert command in ("train", "deploy", "validate", "report", "targets", "doctor"), command
