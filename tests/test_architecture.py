@@ -252,6 +252,7 @@ def test_no_error_is_caught_blindly_or_raised_without_a_name() -> None:
 def test_exit_codes_are_those_of_the_contract() -> None:
     assert {name: getattr(errors, name).exit_code for name in OURS - {"DelaylineError"}} == {
         "InputError": 2,
+        "UnstableTrainingError": 2,
         "RecipeError": 2,
         "NetworkError": 2,
         "CheckpointError": 2,

@@ -37,6 +37,10 @@ class CheckpointError(InputError):
     """A run folder or checkpoint is missing, truncated or from another network."""
 
 
+class UnstableTrainingError(InputError):
+    """Training left the range of its numbers; the recipe has to change."""
+
+
 class BundleError(InputError):
     """A bundle is missing, incomplete or changed since it was written."""
 

@@ -8,6 +8,7 @@ nowhere else; `Recipe.dump` writes the completed recipe, which is what a run fol
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -20,6 +21,7 @@ from toolchain.network import Kind, Population
 
 MAX_NEURONS = 1_000_000
 MAX_YAML_NODES = 100_000
+LARGEST_VALUE = 1e9
 
 
 class Section(BaseModel):
@@ -29,20 +31,21 @@ class Section(BaseModel):
 
 
 S = TypeVar("S", bound=Section)
+Value = Annotated[float, Field(ge=-LARGEST_VALUE, le=LARGEST_VALUE)]
 
 
 class Normal(Section):
     """Values drawn from a normal distribution."""
 
-    mean: float = 0.0
-    sd: Annotated[float, Field(ge=0)] = 1.0
+    mean: Value = 0.0
+    sd: Annotated[float, Field(ge=0, le=LARGEST_VALUE)] = 1.0
 
 
 class Uniform(Section):
     """Values drawn uniformly from [low, high)."""
 
-    low: float = 0.0
-    high: float
+    low: Value = 0.0
+    high: Value
 
     @model_validator(mode="after")
     def _ordered(self) -> Uniform:
@@ -57,7 +60,7 @@ class Initial(Section):
     A bare number in the recipe means a constant.
     """
 
-    constant: float | None = None
+    constant: Value | None = None
     normal: Normal | None = None
     uniform: Uniform | None = None
 
@@ -267,10 +270,19 @@ def check_section(section: type[S], data: Mapping[str, Any], origin: str, prefix
         raise RecipeError(f"recipe {origin}: {'; '.join(_messages(error, section, prefix))}") from error
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, but 1e-3 is a number, as in YAML 1.2 and as anybody writes it, and not a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$", re.ASCII), list("-+.0123456789")
+)
+
+
 def _load_yaml(text: str, origin: str) -> Any:
     """Read YAML into plain data of which no two places share a part; `origin` names it in errors."""
     try:
-        return _unshared(yaml.safe_load(text), [MAX_YAML_NODES])
+        return _unshared(_Loader(text).get_single_data(), [MAX_YAML_NODES])
     except (yaml.YAMLError, RecursionError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         # PyYAML lets whatever its constructors raise through: 2001-99-99 is a ValueError, !!bool x a KeyError.
         mark = getattr(error, "problem_mark", None)

@@ -18,7 +18,7 @@ spikes. The threshold is exact by construction: only scales at which scale * thr
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -98,17 +98,14 @@ def quantise_network(network: Network, calibration: SpikeTrains, limits: ChipLim
         for population in simulated:
             if population.kind == "leaky_readout":
                 scales[population.name] = _closest_scale(network, population, ceilings[population.name], limits)
-        for population in simulated:
-            if population.kind == "lif":
-                candidates = _thresholds_below(population, ceilings[population.name])
-                tried = [_round_all(network, {**scales, population.name: float(scale)}, limits) for scale in candidates]
-                changed = [
-                    np.abs(
-                        emulate(t, calibration).neuron_counts[population.name] - trained_counts[population.name]
-                    ).sum()
-                    for t in tried
-                ]
-                scales[population.name] = float(candidates[int(np.argmin(changed))])
+        for population in network.of_kind("lif"):
+            name = population.name
+            changed = {}
+            for scale in _scales_below(population, ceilings[name]):
+                tried = emulate(_round_all(network, {**scales, name: scale}, limits), calibration)
+                changed[scale] = int(np.abs(tried.neuron_counts[name] - trained_counts[name]).sum())
+            # The first of the smallest: the larger scale where several change as few spikes.
+            scales[name] = min(changed, key=changed.__getitem__)
         integers = _round_all(network, scales, limits)
         if not _overflowing(network, emulate(integers, calibration)):
             return integers
@@ -185,24 +182,19 @@ def _round_all(network: Network, scales: Mapping[str, float], limits: ChipLimits
             populations.append(IntegerPopulation(population.name, population.kind, population.size))
         else:
             populations.append(_round_population(population, network.dt_ms, scales[population.name], limits))
+    # A threshold that had to become an integer has moved the scale with it.
+    used = {p.name: p.scale for p in populations}
     projections = tuple(
-        round_projection(p, network[p.target], network.dt_ms, populations_scale(populations, p.target), limits)
-        for p in network.projections
+        round_projection(p, network[p.target], network.dt_ms, used[p.target], limits) for p in network.projections
     )
     return IntegerNetwork(network.dt_ms, tuple(populations), projections)
 
 
-def populations_scale(populations: Sequence[IntegerPopulation], name: str) -> float:
-    """Scale that a population was rounded with."""
-    return next(p.scale for p in populations if p.name == name)
-
-
-def _thresholds_below(population: Population, ceiling: float) -> NDArray[np.float64]:
-    """Scales of the octave below `ceiling`, at which the threshold is an integer."""
+def _scales_below(population: Population, ceiling: float) -> list[float]:
+    """Scales of the octave below `ceiling` at which the threshold is an integer, the largest first."""
     steps = ceiling * 2.0 ** (-np.arange(SCALES_PER_OCTAVE) / SCALES_PER_OCTAVE)
     thresholds = np.unique(np.maximum(1, np.floor(steps * population.threshold)))
-    scales: NDArray[np.float64] = thresholds[::-1] / population.threshold
-    return scales
+    return [float(t) for t in thresholds[::-1] / population.threshold]
 
 
 def _closest_scale(network: Network, population: Population, ceiling: float, limits: ChipLimits) -> float:

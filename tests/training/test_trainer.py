@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tests.conftest import MODELS
 from toolchain.datasets import load_dataset
-from toolchain.errors import CheckpointError
+from toolchain.errors import CheckpointError, UnstableTrainingError
 from toolchain.network_builder import build_network
 from toolchain.recipe import Recipe, read_recipe
 from toolchain.storage import load_arrays
@@ -192,3 +192,18 @@ def test_delays_stay_in_range_and_clips_are_counted(tmp_path: Path) -> None:
     assert delays.min() >= 0
     assert delays.max() <= 3
     assert run.metrics()[-1]["delays_clipped"] > 0
+
+
+def test_training_that_diverges_says_so_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    recipe = small("training.epochs=2", "training.weight_rate=1e37")
+    run = create_run_folder(tmp_path, recipe)
+    with pytest.raises(UnstableTrainingError, match=r"loss of epoch 1 is .*lower training.weight_rate 1e\+37"):
+        train(run, prepare(recipe))
+    assert load_network(run.checkpoint("last")).projections[0].weight.max() < 100
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe\n", b"1\n", b"[1]\n", b"{}\n", b"null\n", b'{"epoch": "x"}\n'])
+def test_metrics_that_are_none_are_not_believed(tmp_path: Path, whole: RunFolder, text: bytes) -> None:
+    run = RunFolder(tmp_path)
+    run.metrics_file.write_bytes(whole.metrics_file.read_bytes() + text)
+    assert run.metrics() == whole.metrics()

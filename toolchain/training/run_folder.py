@@ -61,17 +61,22 @@ class RunFolder:
         """Lines of metrics.jsonl; a last line cut short by a crash is left out."""
         if not self.metrics_file.is_file():
             return []
-        lines = []
-        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+        lines: list[dict[str, Any]] = []
+        for text in self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                lines.append(json.loads(line))
+                line = json.loads(text)
             except ValueError:
                 break
+            if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
+                break
+            lines.append(line)
         return lines
 
     def write_metrics(self, lines: list[dict[str, Any]]) -> None:
         """Replace metrics.jsonl."""
-        write_atomically(self.metrics_file, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        write_atomically(
+            self.metrics_file, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()
+        )
 
 
 def create_run_folder(root: Path, recipe: Recipe) -> RunFolder:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.datasets import Dataset, load_dataset
-from toolchain.errors import CheckpointError
+from toolchain.errors import CheckpointError, UnstableTrainingError
 from toolchain.event_graph import EventGraph, build_event_graph, flatten, unflatten
 from toolchain.network import Network
 from toolchain.network_builder import build_network, generator
@@ -101,6 +101,8 @@ def train(
     ------
     CheckpointError
         If a checkpoint to resume from is damaged or belongs to another recipe.
+    UnstableTrainingError
+        If the loss is no longer a finite number.
     """
     return _Trainer(run, task, listener or Silent(), threads).fit(resume=resume)
 
@@ -194,6 +196,12 @@ class _Trainer:
             correct += gradient.correct
             guarded += gradient.guarded
             neuron_spikes += gradient.neuron_spikes
+            if not np.isfinite(loss):
+                raise UnstableTrainingError(
+                    f"run folder {self.run.path}: the loss of epoch {epoch} is {loss}; lower training.weight_rate "
+                    f"{self.settings.weight_rate:g} or the initial weights; the checkpoint of epoch {before.epoch} "
+                    "is whole"
+                )
             self.listener.batch(epoch, done, order.size, loss / done, correct / done)
         accuracy, valid_loss = self._validate()
         line = {
