@@ -26,3 +26,13 @@ def test_initial_values_that_float32_cannot_hold_are_refused(tmp_path: Path, wei
     path.write_text(yaml.safe_dump(FULL))
     with pytest.raises(RecipeError, match=r"projections\.0\.weight.*less than or equal to 1000000000"):
         read_recipe(path, [f"network.projections.0.weight={weight}"])
+
+
+@pytest.mark.parametrize("text", ["0e0", "1e-3", "-1E5", "1.5e3", "on", "2001-01-01", "null", "0x1f"])
+def test_a_text_that_looks_like_a_number_stays_a_text(tmp_path: Path, text: str) -> None:
+    """A frozen recipe is read again when the run is resumed or deployed."""
+    path = tmp_path / "full.yaml"
+    path.write_text(yaml.safe_dump(FULL))
+    recipe = read_recipe(path).model_copy(update={"about": text})
+    path.write_text(recipe.dump())
+    assert read_recipe(path).about == text

@@ -24,6 +24,20 @@ MAX_YAML_NODES = 100_000
 LARGEST_VALUE = 1e9
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, but 1e-3 is a number, as in YAML 1.2 and as anybody writes it, and not a text."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around a text that `_Loader` would take for a number."""
+
+
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$", re.ASCII), list("-+.0123456789")
+    )
+
+
 class Section(BaseModel):
     """Base of every part of a recipe: immutable, unknown keys refused, no silent conversion of types."""
 
@@ -225,7 +239,9 @@ class Recipe(Section):
 
     def dump(self) -> str:
         """The completed recipe as YAML; reading it back gives an equal recipe."""
-        return yaml.safe_dump(self.model_dump(mode="json", by_alias=True, exclude_none=True), sort_keys=False)
+        content = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False)
+        return text
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -268,15 +284,6 @@ def check_section(section: type[S], data: Mapping[str, Any], origin: str, prefix
         return section.model_validate(dict(data))
     except ValidationError as error:
         raise RecipeError(f"recipe {origin}: {'; '.join(_messages(error, section, prefix))}") from error
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but 1e-3 is a number, as in YAML 1.2 and as anybody writes it, and not a text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$", re.ASCII), list("-+.0123456789")
-)
 
 
 def _load_yaml(text: str, origin: str) -> Any:
