@@ -25,7 +25,8 @@ from hardware_targets.loihi.lava_export import write_lava_folder
 from hardware_targets.loihi.lava_runner import lava_version, run_lava
 from toolchain.spikes import SpikeTrains, bin_events
 
-INPUTS, HIDDEN, OUTPUTS, STEPS, RATE, SAMPLES, REPEATS = 700, 128, 20, 100, 0.02, 4, 5
+INPUTS, HIDDEN, OUTPUTS, STEPS, RATE = 700, 128, 20, 100, 0.02
+SAMPLES, OUR_SAMPLES, REPEATS = 4, 200, 5
 
 
 def measure() -> list[dict[str, Any]]:
@@ -36,7 +37,9 @@ def measure() -> list[dict[str, Any]]:
         return []
     network, spikes = _workload()
     emulate(network, spikes.select([0]), threads=1)
-    ours = statistics.median(_timed(network, spikes) for _ in range(REPEATS)) / SAMPLES
+    # Neither side's start-up counts: ours sorts the synapses once a call, so the call is a long one.
+    many = spikes.select(np.arange(OUR_SAMPLES) % SAMPLES)
+    ours = statistics.median(_timed(network, many) for _ in range(REPEATS)) / OUR_SAMPLES
     with tempfile.TemporaryDirectory() as folder:
         write_lava_folder(network, spikes, None, Path(folder))
         one = run_lava(Path(folder), samples=1, timeout_s=600).seconds
