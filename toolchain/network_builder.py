@@ -15,6 +15,9 @@ from toolchain.errors import RecipeError
 from toolchain.network import Network, Population, Projection, make_projection
 from toolchain.recipe import Initial, NetworkRecipe, ProjectionRecipe, Recipe
 
+MAX_PAIRS = 2**31 - 1
+"""Pairs of neurons of one projection: what an array index of 32 bits can say, 8 GiB of weights."""
+
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
     """An independent random stream for each combination of seed and names, the same on every machine."""
@@ -33,10 +36,17 @@ def build_network(recipe: Recipe, *, n_inputs: int, n_classes: int) -> Network:
     Raises
     ------
     RecipeError
-        If a size in the recipe contradicts the dataset.
+        If a size in the recipe contradicts the dataset, or a projection is too large to hold.
     """
     populations = _populations(recipe.network, n_inputs, n_classes)
     sizes = {p.name: p.size for p in populations}
+    for entry in recipe.network.projections:
+        pairs = sizes[entry.source] * sizes[entry.target]
+        if pairs > MAX_PAIRS:
+            raise RecipeError(
+                f"recipe network.projections: {entry.source}->{entry.target} has {pairs} pairs of neurons, at most "
+                f"{MAX_PAIRS} can be held; make one of the populations smaller"
+            )
     projections = tuple(_projection(p, sizes, recipe.training.seed) for p in recipe.network.projections)
     return Network(recipe.network.dt_ms, populations, projections)
 

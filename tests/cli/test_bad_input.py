@@ -220,3 +220,38 @@ def test_debug_shows_the_stack(cli: Cli, run: RunFolder) -> None:
 def test_option_that_does_not_exist(cli: Cli) -> None:
     assert cli("train", "--epochs", "3").code == 2
     assert cli("fly").code == 2
+
+
+def test_network_too_large_to_hold(cli: Cli, tmp_path: Path) -> None:
+    def change(data: dict) -> None:  # type: ignore[type-arg]
+        data["network"]["populations"]["hidden"]["size"] = 1_000_000
+        data["network"]["projections"].append({"from": "hidden", "to": "hidden", "weight": 1})
+
+    one_line(cli("train", str(recipe_file(tmp_path, change))), 2, "hidden->hidden", "1000000000000 pairs", "smaller")
+
+
+def test_ctrl_c_says_how_to_go_on(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    from toolchain.training import trainer
+
+    def stop(self: object, progress: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer._Trainer, "_epoch", stop)
+    finished = cli("train", "sequence")
+    assert finished.code == 130
+    assert "delayline train --resume runs/sequence-1" in finished.err
+    monkeypatch.undo()
+
+
+def test_disk_that_refuses_is_one_line(cli: Cli, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device", "arrays.npz")
+
+    monkeypatch.setattr(np, "savez", refuse)
+    monkeypatch.setattr(np, "savez_compressed", refuse)
+    finished = cli("deploy", str(run.path), "--no-vendor")
+    assert finished.code == 2
+    assert "No space left on device" in finished.err.splitlines()[-1]
+    assert not [p for p in run.path.iterdir() if "loihi2" in p.name]

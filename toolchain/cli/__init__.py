@@ -25,7 +25,18 @@ def main() -> None:
             raise
         print("stopped; what was written before is whole", file=sys.stderr)
         sys.exit(130)
+    except MemoryError as error:
+        if debug:
+            raise
+        print(f"MemoryError: {error}; make the network, the batch or the sample smaller", file=sys.stderr)
+        sys.exit(2)
     except BrokenPipeError:
         # The reader of a pipe went away (`delayline targets | head`): not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if debug:
+            raise
+        place = f" {error.filename}" if error.filename else ""
+        print(f"{type(error).__name__}:{place} {error.strerror or error}; nothing was replaced", file=sys.stderr)
+        sys.exit(2)

@@ -76,8 +76,12 @@ def _train(run_folder: RunFolder, task: Task, resume: bool, threads: int | None,
     from toolchain.training.trainer import train
 
     started = time.monotonic()
-    with progress_listener(task.recipe.training.epochs) as listener:
-        result = train(run_folder, task, resume=resume, listener=listener, threads=threads)
+    try:
+        with progress_listener(task.recipe.training.epochs) as listener:
+            result = train(run_folder, task, resume=resume, listener=listener, threads=threads)
+    except KeyboardInterrupt:
+        say(f"go on with: delayline train --resume {run_folder.path}")
+        raise
     if json:
         return {
             "run": str(run_folder.path),
