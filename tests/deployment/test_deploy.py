@@ -13,7 +13,7 @@ import pytest
 from tests.deployment.fakes import FaultyVendor
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
-from toolchain.deployment.target import Traces, find_target
+from toolchain.deployment.target import Traces
 from toolchain.errors import MissingDependencyError, TargetLimitError
 from toolchain.storage import write_atomically
 from toolchain.training.run_folder import RunFolder
@@ -35,22 +35,6 @@ def run(tmp_path: Path, trained_run: RunFolder) -> RunFolder:
 def content(folder: Path) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return loaded
-
-
-@pytest.mark.lava
-def test_trained_network_passes_against_lava(run: RunFolder) -> None:
-    """Train, quantise, map, export, emulate, run real Lava: every spike, u and v equal."""
-    folder, report = deploy(run, find_target("loihi2"), Options(vendor_samples=8), silent)
-    found = content(folder)
-    assert found == json.loads(json.dumps(report.to_json()))
-    assert found["verdict"] == "pass", found["reasons"]
-    assert found["vendor_equal"] is True
-    assert found["vendor_samples"] == 8
-    assert found["first_divergence"] is None
-    assert [r["rung"] for r in found["ladder"]] == RUNGS
-    result = validate(folder, "lava", samples=3, timeout_s=120)
-    assert result.equal is True
-    assert result.samples == 3
 
 
 def test_report_keeps_its_promised_keys(run: RunFolder) -> None:

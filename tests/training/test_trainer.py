@@ -60,6 +60,8 @@ def test_sequence_is_learned_by_delays_alone(tmp_path: Path) -> None:
     assert result.test_accuracy == 1.0
     assert result.test_samples == dataset.test.labels.size
     assert np.array_equal(before.weight, after.weight)
+    # Reached and kept, not passed through.
+    assert [line["valid_accuracy"] for line in run.metrics()][-20:] == [1.0] * 20
     # The weighted average falls with the time of arrival, and ever more slowly: the sum over two spikes is larger
     # when the delay of an output's own first input is the shorter one.
     assert after.slots()[0, 0] < after.slots()[1, 0]

@@ -1,0 +1,90 @@
+"""Deploying with real lava-nc in the loop, and being killed while doing it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from toolchain.deployment.bundle import read_bundle
+from toolchain.deployment.deploy import Options, deploy
+from toolchain.deployment.target import find_target
+from toolchain.recipe import parse_recipe
+from toolchain.training.run_folder import RunFolder, create_run_folder
+from toolchain.training.trainer import prepare, train
+from toolchain.validation.validate import validate
+
+RUNGS = ["float", "rounded_delays", "quantised_weights", "quantised_constants", "emulator", "vendor"]
+FIRST_NETWORK = Path(__file__).parents[2] / "docs" / "first_network.md"
+
+
+def silent(text: str) -> None:
+    """Say nothing."""
+
+
+@pytest.mark.lava
+def test_trained_network_passes_against_lava(tmp_path: Path, trained_run: RunFolder) -> None:
+    """Train, quantise, map, export, emulate, run real Lava: every spike, u and v equal."""
+    run = RunFolder(shutil.copytree(trained_run.path, tmp_path / "run"))
+    folder, report = deploy(run, find_target("loihi2"), Options(vendor_samples=8), silent)
+    found = json.loads((folder / "report.json").read_text())
+    assert found == json.loads(json.dumps(report.to_json()))
+    assert found["verdict"] == "pass", found["reasons"]
+    assert found["vendor_equal"] is True
+    assert (found["vendor_samples"], found["first_divergence"]) == (8, None)
+    assert [r["rung"] for r in found["ladder"]] == RUNGS
+    result = validate(folder, "lava", samples=3, timeout_s=120)
+    assert result.equal is True
+    assert result.samples == 3
+
+
+@pytest.mark.lava
+def test_trained_recurrent_masked_network_with_skip_equals_lava(tmp_path: Path) -> None:
+    """The network of docs/first_network.md, after an epoch of training."""
+    (text,) = re.findall(r"<<'YAML'\n(.*?)YAML", FIRST_NETWORK.read_text(), flags=re.DOTALL)
+    recipe = parse_recipe({**yaml.safe_load(text), "training": {"epochs": 1, "batch_size": 16}}, "docs")
+    run = create_run_folder(tmp_path, recipe)
+    network = train(run, prepare(recipe)).network
+    names = {p.name: p for p in network.projections}
+    assert names["second->second"].mask is not None
+    assert names["second->second"].slots().max() > 0
+    assert {"first->output", "second->output"} <= set(names)
+    _, report = deploy(run, find_target("loihi2"), Options(vendor_samples=3), silent)
+    assert report.vendor_equal is True, report.first_divergence
+
+
+@pytest.mark.lava
+@pytest.mark.slow
+def test_deployment_killed_at_any_moment_leaves_a_whole_bundle(tmp_path: Path, trained_run: RunFolder) -> None:
+    """kill -9 at random moments: the bundle that was there is there, whole; the next deployment clears the rest."""
+    run = RunFolder(shutil.copytree(trained_run.path, tmp_path / "run"))
+    target = find_target("loihi2")
+    folder, _ = deploy(run, target, Options(vendor_samples=0), silent)
+    command = [sys.executable, "-m", "toolchain.cli", "deploy", str(run.path), "--vendor-samples", "2"]
+    random = np.random.default_rng(0)
+    killed = 0
+    for _ in range(12):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(float(random.uniform(0.5, 6.0)))
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            killed += 1
+        process.wait()
+        if folder.exists():
+            read_bundle(folder)
+        else:
+            assert (run.path / ".loihi2.old").is_dir(), "killed between the two renames"
+    assert killed >= 3
+    _, report = deploy(run, target, Options(vendor_samples=2), silent)
+    assert report.vendor_equal
+    assert not [p for p in run.path.iterdir() if p.name.startswith(".")]
