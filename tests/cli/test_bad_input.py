@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -255,3 +259,37 @@ def test_disk_that_refuses_is_one_line(cli: Cli, run: RunFolder, monkeypatch: py
     assert finished.code == 2
     assert "No space left on device" in finished.err.splitlines()[-1]
     assert not [p for p in run.path.iterdir() if "loihi2" in p.name]
+
+
+def test_sigterm_ends_the_vendor_process_too(run: RunFolder, tmp_path: Path) -> None:
+    """A batch system that ends `deploy` leaves no Lava behind."""
+    python, mark = tmp_path / "python", tmp_path / "pid"
+    python.write_text(f"#!/bin/sh\necho $$ > {mark}.part; mv {mark}.part {mark}\nexec sleep 1000\n")
+    python.chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "toolchain.cli", "deploy", str(run.path)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "DELAYLINE_LAVA_PYTHON": str(python)},
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(mark.exists)
+    vendor = int(mark.read_text())
+    process.terminate()
+    assert process.wait(30) == 128 + signal.SIGTERM
+    wait_until(lambda: not is_running(vendor))
+    assert not [p for p in run.path.iterdir() if "loihi2" in p.name]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened for a minute"
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

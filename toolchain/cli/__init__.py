@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 
 
 def main() -> None:
     """Entry point of the command; turns our errors into one line and their exit code."""
     from toolchain.errors import DelaylineError
 
+    # Like Ctrl-C: what is open is closed, and a vendor process that was started does not outlive us.
+    signal.signal(signal.SIGTERM, _terminate)
     debug = "--debug" in sys.argv[1:] or bool(os.environ.get("DELAYLINE_DEBUG"))
     try:
         from toolchain.cli.app import app
@@ -40,3 +44,7 @@ def main() -> None:
         place = f" {error.filename}" if error.filename else ""
         print(f"{type(error).__name__}:{place} {error.strerror or error}; nothing was replaced", file=sys.stderr)
         sys.exit(2)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
