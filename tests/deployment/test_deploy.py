@@ -14,7 +14,7 @@ from tests.deployment.fakes import FaultyVendor
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.deployment.target import Traces
-from toolchain.errors import MissingDependencyError, TargetLimitError
+from toolchain.errors import InputError, MissingDependencyError, TargetLimitError
 from toolchain.storage import write_atomically
 from toolchain.training.run_folder import RunFolder
 from toolchain.validation.validate import validate
@@ -128,3 +128,8 @@ def test_emulator_validation_repeats_the_rung(run: RunFolder) -> None:
     result = validate(folder, "emulator", samples=None, timeout_s=1)
     assert (result.accuracy, result.samples) == (rung["accuracy"], rung["samples"])
     assert json.loads((folder / "validation-emulator.json").read_text())["accuracy"] == rung["accuracy"]
+
+
+def test_more_vendor_samples_than_there_are_is_refused(run: RunFolder) -> None:
+    with pytest.raises(InputError, match="--vendor-samples 301: the test set of digits has 300"):
+        deploy(run, FaultyVendor(), Options(vendor_samples=301), silent)

@@ -18,7 +18,7 @@ from toolchain import __version__
 from toolchain.datasets import Dataset, Samples, load_dataset
 from toolchain.deployment.bundle import replacing, write_manifest, write_network
 from toolchain.deployment.target import EmulatedResponses, Placement, Quantised, Target, Traces
-from toolchain.errors import CheckpointError
+from toolchain.errors import CheckpointError, InputError
 from toolchain.network import Network
 from toolchain.network_builder import generator
 from toolchain.recipe import Recipe
@@ -97,6 +97,8 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     ------
     CheckpointError, RecipeError, TargetLimitError
         As `prepare`.
+    InputError
+        If more vendor samples are asked for than the test set has.
     MissingDependencyError
         If the vendor's code is absent, dies or exceeds its time; `options.vendor_samples` = 0 leaves it out.
     """
@@ -108,6 +110,11 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     ladder.append(Rung("emulator", accuracy(predict(emulated.readout_v), test.labels), test.labels.size))
 
     wanted = recipe.deployment.vendor_samples if options.vendor_samples is None else options.vendor_samples
+    if (options.vendor_samples or 0) > test.labels.size:
+        raise InputError(
+            f"--vendor-samples {options.vendor_samples}: the test set of {recipe.name} has {test.labels.size}; "
+            "ask for less"
+        )
     n_vendor = min(wanted, test.labels.size)
     # Also without a comparison the bundle carries samples, for whoever runs it on another machine.
     shown = test.spikes.select(range(max(n_vendor, min(8, test.labels.size))))
