@@ -175,9 +175,12 @@ def _forward_feedforward(
 @_kernel
 def _forward_cyclic(
     stage: np.uint64, first: np.uint64, last: np.uint64, n_sources: np.uint64, steps: np.uint64, graph: Graph,
-    neurons: Neurons, synapses: Synapses, tape: Tape, scratch: Scratch, readout_v: F32,
+    neurons: Neurons, synapses: Synapses, tape: Tape, scratch: Scratch,
 ) -> None:  # fmt: skip
-    """Advance a stage with a cycle step by step; external input is gathered beforehand."""
+    """Advance a stage with a cycle step by step; external input is gathered beforehand.
+
+    A readout sends nothing, so it is never part of a cycle.
+    """
     width = last - first
     one = np.uint64(1)
     line, arrivals = scratch.line_a, scratch.rows_a
@@ -211,8 +214,6 @@ def _forward_cyclic(
                 for e in range(graph.internal_ptr[j], graph.internal_ptr[j + one]):
                     row = t + np.uint64(synapses.internal_shift[e])
                     arrivals[row * width + np.uint64(graph.internal_post[e])] += synapses.internal_weight[e]
-            elif neurons.readout[j] > np.uint32(0):
-                readout_v[np.uint64(neurons.readout[j]) - one, t] = voltage[i]
     tape.step_ptr[stage, steps] = n_events
     start = tape.ptr[n_sources + first]
     end = start
@@ -241,9 +242,8 @@ def forward(
         first, last = graph.stage_first[stage], graph.stage_first[stage + np.uint64(1)]
         if graph.stage_cyclic[stage]:
             _forward_cyclic(
-                stage, first, last, np.uint64(n_sources), np.uint64(steps), graph, neurons, synapses, tape, scratch,
-                readout_v,
-            )  # fmt: skip
+                stage, first, last, np.uint64(n_sources), np.uint64(steps), graph, neurons, synapses, tape, scratch
+            )
         else:
             _forward_feedforward(
                 first, last, np.uint64(n_sources), np.uint64(steps), graph, neurons, synapses, tape, scratch, readout_v
@@ -333,8 +333,8 @@ def _backward_feedforward(
 @_kernel
 def _backward_cyclic(
     stage: np.uint64, first: np.uint64, last: np.uint64, n_sources: np.uint64, steps: np.uint64, graph: Graph,
-    neurons: Neurons, synapses: Synapses, tape: Tape, scratch: Scratch, drive: F32, floor: np.float32,
-    counter: NDArray[np.int64], external_i: F32, external_d: F32, internal_i: F32, internal_d: F32,
+    neurons: Neurons, synapses: Synapses, tape: Tape, scratch: Scratch, floor: np.float32, counter: NDArray[np.int64],
+    external_i: F32, external_d: F32, internal_i: F32, internal_d: F32,
 ) -> None:  # fmt: skip
     """Adjoints of a stage with a cycle, step by step; then its external synapses neuron by neuron."""
     width = last - first
@@ -354,11 +354,8 @@ def _backward_cyclic(
         base = t * width
         for i in range(width):
             j = first + i
-            d = np.float32(0)
-            if neurons.readout[j] > np.uint32(0):
-                d = drive[np.uint64(neurons.readout[j]) - one, t]
-            li[i] = d + (li[i] - d) * neurons.beta[j] + neurons.chi[j] * (lv[i] - d)
-            lv[i] = d + (lv[i] - d) * neurons.alpha[j]
+            li[i] = li[i] * neurons.beta[j] + neurons.chi[j] * lv[i]
+            lv[i] = lv[i] * neurons.alpha[j]
             rows_i[base + i] = li[i]
             rows_d[base + i] = li[i] - lv[i]
         for event in range(tape.step_ptr[stage, t], tape.step_ptr[stage, t + one]):
@@ -406,7 +403,7 @@ def backward(
         if graph.stage_cyclic[stage]:
             _backward_cyclic(
                 stage, first, last, np.uint64(n_sources), np.uint64(steps), graph, neurons, synapses, tape, scratch,
-                drive, np.float32(floor), counter, external_i, external_d, internal_i, internal_d,
+                np.float32(floor), counter, external_i, external_d, internal_i, internal_d,
             )  # fmt: skip
         else:
             _backward_feedforward(
