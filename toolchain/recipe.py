@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from toolchain.errors import NetworkError, RecipeError
 from toolchain.network import Kind, Population
+from toolchain.readouts import ReadoutName
 
 MAX_NEURONS = 1_000_000
 MAX_YAML_NODES = 100_000
@@ -193,7 +194,7 @@ class TrainingRecipe(Section):
     """
 
     backend: Literal["cpu"] = "cpu"
-    readout: Literal["exp_weighted_average"] = "exp_weighted_average"
+    readout: ReadoutName = "exp_weighted_average"
     loss: Literal["cross_entropy"] = "cross_entropy"
     epochs: Annotated[int, Field(ge=0, le=100_000)] = 50
     batch_size: Annotated[int, Field(ge=1)] = 32

@@ -23,6 +23,7 @@ from toolchain.deployment.target import (
 )
 from toolchain.errors import BundleError, DelaylineError
 from toolchain.network import Network, NeuronConstants, network_from_description
+from toolchain.readouts import ReadoutName
 from toolchain.spikes import SpikeTrains
 
 
@@ -176,12 +177,20 @@ class LoihiTarget:
             dict(result.spikes),
         )
 
-    def export(self, quantised: Quantised, spikes: SpikeTrains, labels: NDArray[np.int64], folder: Path) -> Path:
+    def export(
+        self,
+        quantised: Quantised,
+        spikes: SpikeTrains,
+        labels: NDArray[np.int64],
+        folder: Path,
+        *,
+        readout: ReadoutName,
+    ) -> Path:
         """Write the Lava folder."""
         from hardware_targets.loihi.lava_export import write_lava_folder
 
         exported = folder / "lava"
-        write_lava_folder(_integers(quantised), spikes, labels, exported)
+        write_lava_folder(_integers(quantised), spikes, labels, exported, readout=readout)
         return exported
 
     def run_vendor(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:

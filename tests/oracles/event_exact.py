@@ -5,8 +5,9 @@ Between events a neuron follows tau_m V' = -V + I, tau_s I' = -I in closed form:
     I(t) = I0 b,   V(t) = (V0 - c I0) a + c I0 b,   a = e^(-t/tau_m), b = e^(-t/tau_s), c = tau_s / (tau_s - tau_m)
 
 V has at most one extremum there, so the first crossing of the threshold is bracketed exactly and found by
-bisection to the last bit. The readout is (1/T) times the integral of e^(-t/T) V(t), in closed form too. Nothing
-is shared with the kernels or with the reference on a grid: differences of this loss are the true gradient.
+bisection to the last bit. Averages of V over time are integrals in closed form, weighted with e^(-t/T) or not,
+and its maximum lies at an end or the extremum of a piece. Nothing is shared with the kernels or with the
+reference on a grid: differences of this loss are the true gradient.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Synapses:
 
 @dataclass
 class Neuron:
-    """State at time `at`, and the integral of e^(-t/T) V so far.
+    """State at time `at`, and so far: the integrals of e^(-t/T) V and of V, and the maximum of V.
 
     `slopes` are I - V at its spikes, `near_miss` the least distance of a peak from threshold: how far from being
     ill-conditioned a network is.
@@ -55,6 +56,8 @@ class Neuron:
     current: float = 0.0
     voltage: float = 0.0
     integral: float = 0.0
+    plain_integral: float = 0.0
+    peak: float = 0.0
     version: int = 0
     spikes: list[float] = field(default_factory=list)
     slopes: list[float] = field(default_factory=list)
@@ -66,16 +69,22 @@ class Neuron:
         c = self.layer.tau_syn / (self.layer.tau_syn - self.layer.tau_mem)
         return self.current * b, (self.voltage - c * self.current) * a + c * self.current * b
 
+    def extremum(self) -> float:
+        """Time after `at` of the extremum of V, if no further input comes; not above 0 if there is none."""
+        tau_m, tau_s = self.layer.tau_mem, self.layer.tau_syn
+        c = tau_s / (tau_s - tau_m)
+        if self.voltage == c * self.current or self.current == 0:
+            return 0.0
+        # V' = 0: (V0 - c I0) / tau_m * a = -c I0 / tau_s * b
+        ratio = -(c * self.current / tau_s) / ((self.voltage - c * self.current) / tau_m)
+        return math.log(ratio) / (1 / tau_s - 1 / tau_m) if ratio > 0 else 0.0
+
     def crossing(self) -> float:
         """Time after `at` of the first crossing of the threshold from below, if no further input comes; or infinity."""
         theta = self.layer.threshold
         if math.isinf(theta) or self.current <= theta:
             return math.inf  # V rises towards I, and I only falls
-        tau_m, tau_s = self.layer.tau_mem, self.layer.tau_syn
-        c = tau_s / (tau_s - tau_m)
-        # V' = 0: (V0 - c I0) / tau_m * a = -c I0 / tau_s * b
-        ratio = -(c * self.current / tau_s) / ((self.voltage - c * self.current) / tau_m)
-        peak = math.log(ratio) / (1 / tau_s - 1 / tau_m) if ratio > 0 else 0.0
+        peak = self.extremum()
         if peak <= 0:
             return math.inf
         height = self.course(peak)[1]
@@ -93,7 +102,7 @@ class Neuron:
                 high = middle
 
     def advance(self, time: float, horizon: float) -> None:
-        """Move the state to `time`, adding the piece of the integral on the way."""
+        """Move the state to `time`, adding the piece on the way to the integrals and the maximum."""
         t = time - self.at
         c = self.layer.tau_syn / (self.layer.tau_syn - self.layer.tau_mem)
         weight = math.exp(-self.at / horizon)
@@ -101,7 +110,12 @@ class Neuron:
         for amplitude, tau in parts:
             rate = 1 / tau + 1 / horizon
             self.integral += weight * amplitude * -math.expm1(-rate * t) / rate
+            self.plain_integral += amplitude * tau * -math.expm1(-t / tau)
+        turning = self.extremum()
+        if 0 < turning < t:
+            self.peak = max(self.peak, self.course(turning)[1])
         self.current, self.voltage = self.course(t)
+        self.peak = max(self.peak, self.voltage)
         self.at = time
 
 
@@ -159,7 +173,13 @@ def simulate(
     return neurons
 
 
-def cross_entropy(neurons: Sequence[Neuron], label: int, horizon: float) -> float:
-    """-log softmax of the exponentially weighted averages at `label`."""
-    values = np.array([n.integral / horizon for n in neurons])
+def cross_entropy(
+    neurons: Sequence[Neuron], label: int, horizon: float, readout: str = "exp_weighted_average"
+) -> float:
+    """-log softmax of the readout at `label`; the readout is an average over time or the maximum."""
+    values = {
+        "exp_weighted_average": np.array([n.integral / horizon for n in neurons]),
+        "average": np.array([n.plain_integral / horizon for n in neurons]),
+        "maximum": np.array([n.peak for n in neurons]),
+    }[readout]
     return float(np.log(np.exp(values - values.max()).sum()) - (values[label] - values.max()))

@@ -105,7 +105,39 @@ def softmax(x: F64) -> F64:
     return probability
 
 
-def gradients(network: Network, state: State, label: int, probability: F64 | None = None) -> dict[str, tuple[F64, F64]]:
+def read(readout: str, voltage: F64) -> F64:
+    """Values of a readout trace (steps, size) by the definitions of `toolchain.readouts`, written down again."""
+    if readout == "maximum":
+        peak: F64 = voltage.max(axis=0)
+        return peak
+    if readout == "exp_weighted_average":
+        return exp_weighted(voltage)
+    total: F64 = voltage.sum(axis=0)
+    return total / voltage.shape[0] if readout == "average" else total
+
+
+def drive_of(readout: str, voltage: F64, error: F64) -> F64:
+    """Drive of the adjoints, (steps, size), from the error (onehot - p) of each output."""
+    steps = voltage.shape[0]
+    if readout == "maximum":
+        drive = np.zeros(voltage.shape)
+        drive[voltage.argmax(axis=0), np.arange(error.size)] = error
+        return drive
+    weight = {
+        "exp_weighted_average": np.exp(-(np.arange(steps) + 1) / steps) / steps,
+        "average": np.full(steps, 1 / steps),
+        "sum": np.ones(steps),
+    }[readout]
+    return np.outer(weight, error)
+
+
+def gradients(
+    network: Network,
+    state: State,
+    label: int,
+    probability: F64 | None = None,
+    readout_name: str = "exp_weighted_average",
+) -> dict[str, tuple[F64, F64]]:
     """Gradients of -log softmax(readout)[label]: projection -> (weight, delay per slot), (pre, post) each.
 
     `probability` replaces the softmax of the state, to compare with a program whose readout differs in one step.
@@ -113,9 +145,9 @@ def gradients(network: Network, state: State, label: int, probability: F64 | Non
     readout = network.readout
     steps = state.voltage[readout.name].shape[0]
     if probability is None:
-        probability = softmax(exp_weighted(state.voltage[readout.name]))
+        probability = softmax(read(readout_name, state.voltage[readout.name]))
     error = (np.arange(readout.size) == label) - probability
-    drive = np.outer(np.exp(-(np.arange(steps) + 1) / steps) / steps, error)
+    drive = drive_of(readout_name, state.voltage[readout.name], error)
     span = steps + network.max_slot + 2
     simulated = [p for p in network.populations if p.kind != "spike_source"]
     lv = {p.name: np.zeros((span, p.size)) for p in simulated}

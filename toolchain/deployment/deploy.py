@@ -107,7 +107,9 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     say(f"emulate {test.labels.size} test samples")
     emulated = target.emulate(quantised, test.spikes)
     ladder = float_rungs(recipe, prepared.trained, quantised, test)
-    ladder.append(Rung("emulator", accuracy(predict(emulated.readout_v), test.labels), test.labels.size))
+    ladder.append(
+        Rung("emulator", accuracy(predict(recipe.training.readout, emulated.readout_v), test.labels), test.labels.size)
+    )
 
     wanted = recipe.deployment.vendor_samples if options.vendor_samples is None else options.vendor_samples
     if (options.vendor_samples or 0) > test.labels.size:
@@ -121,14 +123,14 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     labels = test.labels[: shown.n_samples]
     destination = run.path / target.name
     with replacing(destination) as folder:
-        exported = target.export(quantised, shown, labels, folder)
+        exported = target.export(quantised, shown, labels, folder, readout=recipe.training.readout)
         ours = target.emulate_traces(quantised, shown)
         theirs, divergence = None, None
         if n_vendor:
             say(f"run {n_vendor} samples in {target.vendor}")
             theirs = target.run_vendor(exported, samples=n_vendor, timeout_s=options.vendor_timeout_s)
             divergence = first_divergence(cut(ours, n_vendor), theirs, list(ours.v))
-            ladder.append(vendor_rung(theirs, prepared.trained.readout.name, test.labels[:n_vendor]))
+            ladder.append(vendor_rung(recipe, theirs, prepared.trained.readout.name, test.labels[:n_vendor]))
         report = _report(run, target, prepared, ladder, emulated, n_vendor, divergence)
         write_network(folder, quantised, prepared.placement, recipe)
         write_json(folder / "report.json", report.to_json())

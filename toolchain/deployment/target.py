@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from toolchain.errors import InputError, MissingDependencyError
 from toolchain.network import Network, NeuronConstants
+from toolchain.readouts import ReadoutName
 from toolchain.spikes import SpikeTrains
 
 GROUP = "delayline.targets"
@@ -177,8 +178,19 @@ class Target(Protocol):
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples and keep every spike, u and v."""
 
-    def export(self, quantised: Quantised, spikes: SpikeTrains, labels: NDArray[np.int64], folder: Path) -> Path:
-        """Write the vendor's form of the network and these samples into `folder`; return its sub-folder."""
+    def export(
+        self,
+        quantised: Quantised,
+        spikes: SpikeTrains,
+        labels: NDArray[np.int64],
+        folder: Path,
+        *,
+        readout: ReadoutName,
+    ) -> Path:
+        """Write the vendor's form of the network and these samples into `folder`; return its sub-folder.
+
+        `readout` is how a class is read from the voltage, for what the vendor's form says about accuracy.
+        """
 
     def run_vendor(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
         """Run the vendor's code on what `export` wrote; raises MissingDependencyError if it cannot be."""

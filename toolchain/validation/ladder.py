@@ -19,22 +19,15 @@ from numpy.typing import NDArray
 from toolchain.datasets import Samples
 from toolchain.deployment.target import Quantised, Traces
 from toolchain.network import Network
+from toolchain.readouts import ReadoutName, readout_values
 from toolchain.recipe import Recipe
 from toolchain.report.content import Rung
 from toolchain.training.backends import Engine, make_engine
 
 
-def readout_weights(steps: int) -> NDArray[np.float64]:
-    """Weights over time of the exponentially weighted average, (steps,); the scale does not matter here."""
-    weights: NDArray[np.float64] = np.exp(-np.arange(steps) / steps) / steps
-    return weights
-
-
-def predict(readout_v: NDArray[np.generic]) -> NDArray[np.int64]:
+def predict(readout: ReadoutName, readout_v: NDArray[np.generic]) -> NDArray[np.int64]:
     """Class of each sample from integer or float readout voltages (n_samples, n_steps, n_readout)."""
-    weights = readout_weights(readout_v.shape[1])
-    values = np.einsum("t,sto->so", weights, readout_v.astype(np.float64))
-    classes: NDArray[np.int64] = np.argmax(values, axis=1).astype(np.int64)
+    classes: NDArray[np.int64] = np.argmax(readout_values(readout, readout_v), axis=1).astype(np.int64)
     return classes
 
 
@@ -71,7 +64,7 @@ def float_rungs(recipe: Recipe, trained: Network, quantised: Quantised, test: Sa
     return rungs
 
 
-def vendor_rung(traces: Traces, readout: str, labels: NDArray[np.int64]) -> Rung:
-    """Accuracy of the vendor's code on the samples that it ran."""
-    prediction = predict(traces.v[readout])
+def vendor_rung(recipe: Recipe, traces: Traces, population: str, labels: NDArray[np.int64]) -> Rung:
+    """Accuracy of the vendor's code on the samples that it ran, read from the voltage of `population`."""
+    prediction = predict(recipe.training.readout, traces.v[population])
     return Rung("vendor", accuracy(prediction, labels), labels.size)

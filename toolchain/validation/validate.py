@@ -70,7 +70,9 @@ def _on_emulator(bundle: Bundle, device: str, samples: int | None, timeout_s: fl
     test = load_dataset(bundle.recipe.dataset.task, bundle.recipe.dataset.options).test
     n = _limited(samples, test.labels.size, "the test set allows")
     emulated = bundle.target.emulate(bundle.quantised, test.spikes.select(range(n)))
-    return ValidationResult(device, n, accuracy(predict(emulated.readout_v), test.labels[:n]), None, None)
+    return ValidationResult(
+        device, n, accuracy(predict(bundle.recipe.training.readout, emulated.readout_v), test.labels[:n]), None, None
+    )
 
 
 def _on_vendor(bundle: Bundle, device: str, samples: int | None, timeout_s: float) -> ValidationResult:
@@ -82,5 +84,9 @@ def _on_vendor(bundle: Bundle, device: str, samples: int | None, timeout_s: floa
     divergence = first_divergence(ours, theirs, list(ours.v))
     readout = bundle.quantised.rounded.readout.name
     return ValidationResult(
-        device, n, accuracy(predict(theirs.v[readout]), test.labels[:n]), divergence is None, divergence
+        device,
+        n,
+        accuracy(predict(bundle.recipe.training.readout, theirs.v[readout]), test.labels[:n]),
+        divergence is None,
+        divergence,
     )

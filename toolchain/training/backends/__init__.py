@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.errors import InputError
 from toolchain.network import Network, NeuronConstants
+from toolchain.readouts import ReadoutName
 from toolchain.spikes import SpikeTrains
-
-ReadoutName = Literal["exp_weighted_average"]
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from toolchain.errors import NetworkError
 from toolchain.event_graph import EventGraph, build_event_graph, flatten
 from toolchain.network import Network, NeuronConstants
+from toolchain.readouts import ReadoutName, time_weights
 from toolchain.spikes import SpikeTrains
-from toolchain.training.backends import BatchGradient, ReadoutName, Responses, Trace
+from toolchain.training.backends import BatchGradient, Responses, Trace
 from toolchain.training.backends.cpu.kernels import Graph, Neurons, Synapses, forward, load_inputs
 from toolchain.training.backends.cpu.lanes import Lane, make_lane, run_lane
-from toolchain.training.backends.cpu.losses import time_weights
 
 LANES = 8
 """Samples in flight; fixed, so that sums are formed in the same order whatever the machine."""
@@ -54,7 +54,9 @@ class CpuEngine:
         self.max_slot = max_slot
         self.min_slope = min_slope
         self.graph: EventGraph = build_event_graph(network)
-        self._time_weight, self._drive_weight = time_weights(readout, steps)
+        weights = time_weights(readout, steps).astype(np.float32)
+        # The drive of a step stands for the interval up to the next, so it has the weight of the interval's end.
+        self._time_weight, self._drive_weight = weights[:-1], weights[1:]
         self._neurons = _neuron_arrays(network, self.graph, constants or {})
         self._indices = Graph(
             self.graph.stage_first,
@@ -165,8 +167,9 @@ class CpuEngine:
             run_lane(
                 samples[index :: len(lanes)].astype(np.int64), spikes.times, spikes.units, spikes.offsets, labels,
                 learn, self.steps, self.graph.n_sources, self._indices, self._neurons, self._synapses,
-                lane.tape, lane.scratch, lane.readout_v, lane.drive, lane.value, lane.sums, lane.neuron_spikes,
-                lane.guarded, self._time_weight, self._drive_weight, self.min_slope, self._loss, self._prediction,
+                lane.tape, lane.scratch, lane.readout_v, lane.drive, lane.value, lane.peak, lane.sums,
+                lane.neuron_spikes, lane.guarded, self._time_weight, self._drive_weight, self.min_slope,
+                self._loss, self._prediction,
             )  # fmt: skip
 
         if self._threads == 1 or len(lanes) == 1:

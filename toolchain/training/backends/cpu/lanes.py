@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from toolchain.event_graph import EventGraph
 from toolchain.training.backends.cpu.kernels import Scratch, Tape, backward, forward, load_inputs
-from toolchain.training.backends.cpu.losses import softmax_cross_entropy, weighted_readout
+from toolchain.training.backends.cpu.losses import read, softmax_cross_entropy
 
 
 @dataclass
@@ -28,6 +28,7 @@ class Lane:
     readout_v: NDArray[np.float32]
     drive: NDArray[np.float32]
     value: NDArray[np.float64]
+    peak: NDArray[np.int64]
     sums: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
     neuron_spikes: NDArray[np.int64]
     guarded: NDArray[np.int64]
@@ -70,6 +71,7 @@ def make_lane(graph: EventGraph, n_readout: int, steps: int, max_slot: int) -> L
         np.zeros((n_readout, steps), dtype=np.float32),
         np.zeros((n_readout, steps), dtype=np.float32),
         np.zeros(n_readout, dtype=np.float64),
+        np.zeros(n_readout, dtype=np.int64),
         (
             np.zeros(n_external, dtype=np.float32),
             np.zeros(n_external, dtype=np.float32),
@@ -84,8 +86,8 @@ def make_lane(graph: EventGraph, n_readout: int, steps: int, max_slot: int) -> L
 def _run_lane(
     samples: Any, times: Any, units: Any, offsets: Any, labels: Any, learn: bool,
     steps: int, n_sources: int, graph: Any, neurons: Any, synapses: Any,
-    tape: Any, scratch: Any, readout_v: Any, drive: Any, value: Any, sums: Any, neuron_spikes: Any, guarded: Any,
-    time_weight: Any, drive_weight: Any, floor: float, loss: Any, prediction: Any,
+    tape: Any, scratch: Any, readout_v: Any, drive: Any, value: Any, peak: Any, sums: Any,
+    neuron_spikes: Any, guarded: Any, time_weight: Any, drive_weight: Any, floor: float, loss: Any, prediction: Any,
 ) -> None:  # fmt: skip
     """Take the samples with these indices through forward, loss and, if `learn`, backward.
 
@@ -98,8 +100,8 @@ def _run_lane(
         forward(steps, n_sources, graph, neurons, synapses, tape, scratch, readout_v)
         for j in range(neuron_spikes.size):
             neuron_spikes[j] += np.int64(tape.ptr[n_sources + j + 1] - tape.ptr[n_sources + j])
-        prediction[s] = weighted_readout(readout_v, time_weight, value)
-        loss[s] = softmax_cross_entropy(value, labels[s], drive_weight, drive)
+        prediction[s] = read(readout_v, time_weight, value, peak)
+        loss[s] = softmax_cross_entropy(value, labels[s], drive_weight, peak, drive)
         if learn:
             backward(
                 steps, n_sources, graph, neurons, synapses, tape, scratch, drive, floor, guarded,

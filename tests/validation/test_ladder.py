@@ -1,0 +1,59 @@
+"""Reading a class: the ladder, the training backend and the exported script agree, for every readout."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hardware_targets.loihi.lava_template import READ
+from tests.networks import random_spikes
+from toolchain.network import Network, Population, make_projection
+from toolchain.readouts import READOUTS, ReadoutName, readout_values
+from toolchain.training.backends import make_engine
+from toolchain.validation.ladder import predict
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_prediction_from_voltages_is_that_of_the_backend(readout: ReadoutName) -> None:
+    random = np.random.default_rng(2)
+    network = Network(
+        1.0,
+        (Population("in", "spike_source", 5), Population("out", "leaky_readout", 3)),
+        (make_projection("in", "out", random.normal(0, 1, (5, 3)), random.uniform(0, 9, (5, 3))),),
+    )
+    spikes = random_spikes(random, 20, 5, 50, 0.04)
+    engine = make_engine("cpu", network, 50, max_slot=9, readout=readout)
+    theirs = engine.respond(spikes, np.zeros(20, dtype=np.int64)).prediction
+    voltage = np.stack([engine.trace(spikes, s).readout_v.T for s in range(20)])
+    assert len(set(theirs.tolist())) > 1
+    assert np.array_equal(predict(readout, voltage), theirs)
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_exported_script_reads_like_the_ladder(readout: ReadoutName, tmp_path: Path) -> None:
+    """The lines that go into network.py, run on integer voltages."""
+    voltage = np.random.default_rng(3).integers(-(2**23), 2**23, (30, 40, 5)).astype(np.int32)
+    np.save(tmp_path / "v.npy", voltage)
+    given = "import numpy as np\nn_steps, READOUT, traces = 40, 'out', {'v/out': np.load('v.npy')}\n"
+    code = given + textwrap.dedent(READ[readout]) + "print(guess.tolist())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == predict(readout, voltage).tolist()
+
+
+def test_values_are_the_definitions() -> None:
+    voltage = np.random.default_rng(4).normal(size=(3, 7, 2))
+    weights = np.array([np.exp(-t / 7) / 7 for t in range(7)])
+    expected = {
+        "exp_weighted_average": np.array([(weights[:, None] * sample).sum(axis=0) for sample in voltage]),
+        "average": voltage.mean(axis=1),
+        "sum": voltage.sum(axis=1),
+        "maximum": voltage.max(axis=1),
+    }
+    for readout in READOUTS:
+        assert readout_values(readout, voltage) == pytest.approx(expected[readout])
