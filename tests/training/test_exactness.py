@@ -118,10 +118,13 @@ def test_gradients_converge_to_the_true_ones(shape: str, readout: ReadoutName) -
         dt: relative_error(engine_gradients(shape, connections, dt, readout), truth) for dt in (0.04, 0.01, 0.0025)
     }
     assert max(errors[0.0025]) < 0.008
-    for kind in (0, 1):
-        # Below 5e-4 it is float32 that is left: 16 000 steps of decay, each rounded. Of two peaks of nearly the
-        # same height a coarse grid may take the other one, so only the ends of the range are compared.
-        assert errors[0.0025][kind] < max(0.3 * errors[0.04][kind], 5e-4)
+    # Of two peaks of nearly the same height a coarse grid may take the other one: for the maximum only the ends of
+    # the range are compared. An average has to get closer at every refinement.
+    stages = [(0.04, 0.0025, 0.3)] if readout == "maximum" else [(0.04, 0.01, 0.5), (0.01, 0.0025, 0.5)]
+    for coarse, fine, factor in stages:
+        for kind in (0, 1):
+            # Below 5e-4 it is float32 that is left: 16 000 steps of decay, each rounded.
+            assert errors[fine][kind] < max(factor * errors[coarse][kind], 5e-4)
 
 
 def test_simulator_without_a_grid_agrees_with_itself_when_nothing_spikes() -> None:

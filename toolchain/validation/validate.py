@@ -8,7 +8,6 @@ from typing import Any
 
 from toolchain.datasets import load_dataset
 from toolchain.deployment.bundle import Bundle, read_bundle
-from toolchain.deployment.deploy import cut
 from toolchain.errors import InputError
 from toolchain.report.content import Divergence
 from toolchain.storage import write_json
@@ -80,7 +79,7 @@ def _on_vendor(bundle: Bundle, device: str, samples: int | None, timeout_s: floa
     n = _limited(samples, carried, "deploy with a larger --vendor-samples; this bundle carries")
     test = load_dataset(bundle.recipe.dataset.task, bundle.recipe.dataset.options).test
     theirs = bundle.target.run_vendor(bundle.path / device, samples=n, timeout_s=timeout_s)
-    ours = cut(bundle.target.emulate_traces(bundle.quantised, test.spikes.select(range(n))), n)
+    ours = bundle.target.emulate_traces(bundle.quantised, test.spikes.select(range(n)))
     divergence = first_divergence(ours, theirs, list(ours.v))
     readout = bundle.quantised.rounded.readout.name
     return ValidationResult(
