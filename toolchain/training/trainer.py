@@ -20,6 +20,7 @@ from toolchain.errors import CheckpointError, UnstableTrainingError
 from toolchain.event_graph import EventGraph, build_event_graph, flatten, unflatten
 from toolchain.network import Network
 from toolchain.network_builder import build_network, generator
+from toolchain.objective import Objective
 from toolchain.recipe import Recipe
 from toolchain.storage import write_json
 from toolchain.training.backends import Engine, make_engine
@@ -122,7 +123,7 @@ class _Trainer:
             network,
             dataset.n_steps,
             max_slot=settings.max_slot,
-            readout=settings.readout,
+            objective=Objective(settings.readout),
             min_slope=settings.min_slope,
             threads=threads,
         )

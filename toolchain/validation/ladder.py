@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from toolchain.datasets import Samples
 from toolchain.deployment.target import Quantised, Traces
 from toolchain.network import Network
+from toolchain.objective import Objective
 from toolchain.readouts import ReadoutName, readout_values
 from toolchain.recipe import Recipe
 from toolchain.report.content import Rung
@@ -43,7 +44,7 @@ def float_engine(recipe: Recipe, network: Network, steps: int, quantised: Quanti
         network,
         steps,
         max_slot=max(network.max_slot, recipe.training.max_slot),
-        readout=recipe.training.readout,
+        objective=Objective(recipe.training.readout),
         constants=quantised.constants if quantised else None,
     )
 
