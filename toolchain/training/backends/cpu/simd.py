@@ -8,7 +8,7 @@ of it to whatever vector unit the machine has; the order of additions, and so th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from llvmlite import ir
 from numba import types
@@ -27,7 +27,7 @@ class Pair(types.Type):
     """Two float32 in one register, inside kernels only."""
 
 
-_pair_type: Any = Pair(name="Pair")  # type: ignore[no-untyped-call]
+_pair_type: Any = cast(Any, Pair)(name="Pair")
 
 
 @register_model(Pair)
