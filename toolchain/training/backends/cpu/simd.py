@@ -33,7 +33,7 @@ _pair_type: Any = cast(Any, Pair)(name="Pair")
 @register_model(Pair)
 class _PairModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _PAIR)
+        super().__init__(manager, kind, _PAIR)  # type: ignore[no-untyped-call]
 
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, vector: Any) -> Any:
