@@ -96,6 +96,9 @@ class Engine(Protocol):
     def set_parameters(self, weights: NDArray[np.float32], delays: NDArray[np.float32]) -> None:
         """Use these parameters from now on; delays are rounded half to even."""
 
+    def set_constants(self, constants: Mapping[str, NeuronConstants]) -> None:
+        """Use these constants from now on for the populations named, and the trained ones for all others."""
+
     def gradients(self, spikes: SpikeTrains, labels: NDArray[np.int64], samples: NDArray[np.int64]) -> BatchGradient:
         """Gradient of the mean loss over the samples with these indices, at the parameters set last."""
 

@@ -64,16 +64,12 @@ class CpuEngine:
             self.graph, self.graph.neurons(output), output.kind == "leaky_readout", _sparse(network)
         )
         self._span = self._layout.span(steps, max_slot)
-        self._neurons, tau_syn = _neuron_arrays(network, self.graph, self._layout, constants or {})
+        self.set_constants(constants or {})
         self._loss = make_loss(objective, steps, network.dt_ms, targets)
         self._rates = dict(rates or {})
         self._threads = threads or available_cores()
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
         layout = self._layout
-        rows = np.repeat(np.arange(layout.n_rows), np.diff(layout.groups.single_ptr.astype(np.int64)))
-        blocks = np.repeat(np.arange(layout.n_rows // BLOCK), np.diff(layout.groups.entry_ptr.astype(np.int64)))
-        self._entry_tau = tau_syn.reshape(-1, BLOCK)[blocks].reshape(-1)
-        self._single_tau = tau_syn[rows]
         self._entry_sums = np.zeros((LANES, 2 * layout.entry_param.size), dtype=np.float32)
         self._single_sums = np.zeros((LANES, 2 * layout.single_param.size), dtype=np.float32)
         self._lanes: list[Lane] = []
@@ -82,6 +78,15 @@ class CpuEngine:
         offsets = [np.zeros(n, dtype=np.uint32) for n in sizes]
         self._synapses = Synapses(floats[0], offsets[0], floats[1], offsets[1], floats[2], offsets[2])
         self.set_parameters(flatten(network, "weight"), flatten(network, "delay"))
+
+    def set_constants(self, constants: Mapping[str, NeuronConstants]) -> None:
+        """See `Engine.set_constants`."""
+        layout = self._layout
+        self._neurons, tau_syn = _neuron_arrays(self.network, self.graph, layout, constants)
+        rows = np.repeat(np.arange(layout.n_rows), np.diff(layout.groups.single_ptr.astype(np.int64)))
+        blocks = np.repeat(np.arange(layout.n_rows // BLOCK), np.diff(layout.groups.entry_ptr.astype(np.int64)))
+        self._entry_tau = tau_syn.reshape(-1, BLOCK)[blocks].reshape(-1)
+        self._single_tau = tau_syn[rows]
 
     def set_parameters(self, weights: NDArray[np.float32], delays: NDArray[np.float32]) -> None:
         """See `Engine.set_parameters`; raises NetworkError if a slot exceeds `max_slot`."""
