@@ -79,6 +79,11 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
             f"run folder {run.path}: its network has {sources} inputs and {trained.readout.size} outputs, the dataset "
             f"{dataset.n_inputs} and {dataset.n_classes}; recipe.yaml and checkpoint do not belong together"
         )
+    if recipe.training.readout == "trace":
+        raise InputError(
+            f"run folder {run.path}: it follows target traces, and a bundle is checked by the classes that are read; "
+            "train with another training.readout to deploy"
+        )
     say(f"quantise {recipe.name} for {target.name}")
     calibration = _calibration(dataset, recipe)
     quantised = target.quantise(trained, calibration.spikes, clip_delays=options.clip_delays)
@@ -108,7 +113,11 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     emulated = target.emulate(quantised, test.spikes)
     ladder = float_rungs(recipe, prepared.trained, quantised, test)
     ladder.append(
-        Rung("emulator", accuracy(predict(recipe.training.readout, emulated.readout_v), test.labels), test.labels.size)
+        Rung(
+            "emulator",
+            accuracy(predict(recipe.training.readout, emulated.readout_v, emulated.first_spikes), test.labels),
+            test.labels.size,
+        )
     )
 
     wanted = recipe.deployment.vendor_samples if options.vendor_samples is None else options.vendor_samples
