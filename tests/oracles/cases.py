@@ -84,9 +84,8 @@ class Case:
 
 
 # Seeds of networks that are well-conditioned, as `conditioning` measures it: no spike grazes the threshold, and none
-# falls within a step of the coarsest grid before another event of its neuron. There the grid sees both in one step,
-# and the slope of one side of a kink is taken for that of the other: no error of the gradient, but one that no grid
-# of that step resolves.
+# falls within 0.04 ms before another event of its neuron. There the grid sees both in one step, and the slope of one
+# side of a kink is taken for that of the other: no error of the gradient, but one that no grid of that step resolves.
 SEEDS = {
     False: {"feedforward": 7, "recurrent": 12, "two_layers": 2, "two_coupled": 2},
     True: {"feedforward": 43, "recurrent": 224, "two_layers": 74, "two_coupled": 2005},
