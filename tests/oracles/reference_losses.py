@@ -35,10 +35,9 @@ class Push:
 
 
 def output_of(network: Network) -> Population:
-    """The population that is read: the leaky readout, or the lif population that sends to nobody."""
-    leaky = network.of_kind("leaky_readout")
-    senders = {p.source for p in network.projections}
-    (found,) = leaky or [p for p in network.of_kind("lif") if p.name not in senders]
+    """The population that is read: it projects to no other."""
+    passing_on = {p.source for p in network.projections if p.target != p.source}
+    (found,) = (p for p in network.populations if p.kind != "spike_source" and p.name not in passing_on)
     return found
 
 

@@ -124,7 +124,7 @@ def test_result_does_not_depend_on_threads(objective: Objective, rates: dict[str
     spikes = random_spikes(random, 40, 5, STEPS, 0.08)
     labels = random.integers(0, 3, 40)
     targets = random_targets(random) if objective.reading == "trace" else None
-    regulated = rates and {name: RateTarget(spikes=n, strength=k) for name, (n, k) in rates.items()}
+    regulated = None if rates is None else {name: RateTarget(spikes=n, strength=k) for name, (n, k) in rates.items()}
     results = [
         make_engine(
             "cpu", network, STEPS, max_slot=9, objective=objective, targets=targets, rates=regulated, threads=threads

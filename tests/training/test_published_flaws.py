@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,9 +21,10 @@ from toolchain.objective import Objective
 from toolchain.recipe import read_recipe
 from toolchain.spikes import SpikeTrains, bin_events
 from toolchain.storage import load_arrays
-from toolchain.training import trainer
 from toolchain.training.backends import BatchGradient, make_engine
+from toolchain.training.backends.cpu import CpuEngine
 from toolchain.training.run_folder import create_run_folder
+from toolchain.training.trainer import prepare, train
 
 STEPS = 60
 Expected = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
@@ -37,24 +37,29 @@ def assert_equal_to_reference(network: Network, found: BatchGradient, expected: 
             assert np.abs(ours - theirs).max() <= 2e-3 * np.abs(theirs).max() + 1e-9, name
 
 
-class Spy:
-    """An engine that keeps the weights, the samples and the gradient of every batch."""
+Batch = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 
-    def __init__(self, engine: Any) -> None:
-        self.engine = engine
-        self.batches: list[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]] = []
 
-    def set_parameters(self, weights: NDArray[np.float32], delays: NDArray[np.float32]) -> None:
-        self.weights = weights.copy()
-        self.engine.set_parameters(weights, delays)
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """Of every batch from now on: the weights in force, the samples and the gradient of the weights."""
+    found: list[Batch] = []
+    held: list[NDArray[np.float32]] = []
+    set_parameters, gradients_of = CpuEngine.set_parameters, CpuEngine.gradients
 
-    def gradients(self, spikes: SpikeTrains, labels: NDArray[np.int64], samples: NDArray[np.int64]) -> BatchGradient:
-        found: BatchGradient = self.engine.gradients(spikes, labels, samples)
-        self.batches.append((self.weights, samples.copy(), found.weight.copy()))
-        return found
+    def setting(self: CpuEngine, weights: NDArray[np.float32], delays: NDArray[np.float32]) -> None:
+        held[:] = [weights.copy()]
+        set_parameters(self, weights, delays)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.engine, name)
+    def taking(
+        self: CpuEngine, spikes: SpikeTrains, labels: NDArray[np.int64], samples: NDArray[np.int64]
+    ) -> BatchGradient:
+        gradient = gradients_of(self, spikes, labels, samples)
+        found.append((held[0], samples.copy(), gradient.weight.copy()))
+        return gradient
+
+    monkeypatch.setattr(CpuEngine, "set_parameters", setting)
+    monkeypatch.setattr(CpuEngine, "gradients", taking)
+    return found
 
 
 @pytest.mark.parametrize("size", [1999, 5000])
@@ -64,25 +69,18 @@ def test_no_batch_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size:
     The weights after an epoch are those that Adam, written down again, makes of the gradients of all batches. The last
     of them is short, or the only one. Each gradient was taken where the steps before it had led.
     """
-    spies: list[Spy] = []
-
-    def spying(*arguments: Any, **options: Any) -> Spy:
-        spies.append(Spy(make_engine(*arguments, **options)))
-        return spies[-1]
-
-    monkeypatch.setattr(trainer, "make_engine", spying)
+    batches = watch(monkeypatch)
     overrides = ["training.epochs=1", f"training.batch_size={size}", "network.projections.1.weight_rate_factor=1"]
     recipe = read_recipe(MODELS / "yin_yang.yaml", ["network.populations.hidden.size=12", *overrides])
     run = create_run_folder(tmp_path, recipe)
-    task = trainer.prepare(recipe)
-    trainer.train(run, task)
-    (spy,) = spies
-    assert np.array_equal(np.sort(np.concatenate([samples for _, samples, _ in spy.batches])), np.arange(5000))
-    assert [samples.size for _, samples, _ in spy.batches] == ([5000] if size == 5000 else [1999, 1999, 1002])
+    task = prepare(recipe)
+    train(run, task)
+    assert np.array_equal(np.sort(np.concatenate([samples for _, samples, _ in batches])), np.arange(5000))
+    assert [samples.size for _, samples, _ in batches] == ([5000] if size == 5000 else [1999, 1999, 1002])
 
     weights = flatten(task.network, "weight").astype(np.float64)
     first, second = np.zeros(weights.size), np.zeros(weights.size)
-    for n, (at, _, gradient) in enumerate(spy.batches, start=1):
+    for n, (at, _, gradient) in enumerate(batches, start=1):
         assert np.abs(at - weights).max() < 1e-5
         assert np.abs(gradient).max() > 0
         first = 0.9 * first + 0.1 * gradient
@@ -97,7 +95,7 @@ def test_no_batch_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size:
         "weight",
     )
     assert np.abs(trained - weights).max() < 1e-5
-    assert np.abs(trained - spy.batches[-1][0]).max() > 1e-3, "the last batch moved them"
+    assert np.abs(trained - batches[-1][0]).max() > 1e-3, "the last batch moved them"
 
 
 def test_a_gradient_belongs_to_the_parameters_of_its_own_forward_pass() -> None:
