@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.network import Network
+from toolchain.network import Network, Population
 
 F64 = NDArray[np.float64]
 
@@ -28,11 +28,16 @@ class State:
     current: dict[str, F64] = field(default_factory=dict)
 
 
-def constants(network: Network, name: str) -> tuple[float, float, float]:
+def taus(population: Population) -> tuple[F64, F64]:
+    """tau_mem and tau_syn, ms; of all neurons () or of each (size,)."""
+    return np.asarray(population.tau_mem_ms, dtype=np.float64), np.asarray(population.tau_syn_ms, dtype=np.float64)
+
+
+def constants(network: Network, name: str) -> tuple[F64, F64, F64]:
     """alpha, beta and gain * (1 - alpha) of a population, straight from the equations of the design."""
-    population, dt = network[name], network.dt_ms
-    alpha, beta = np.exp(-dt / population.tau_mem_ms), np.exp(-dt / population.tau_syn_ms)
-    return alpha, beta, (1 - alpha) * population.tau_syn_ms / dt * (1 - beta)
+    dt, (tau_mem, tau_syn) = network.dt_ms, taus(network[name])
+    alpha, beta = np.exp(-dt / tau_mem), np.exp(-dt / tau_syn)
+    return alpha, beta, (1 - alpha) * tau_syn / dt * (1 - beta)
 
 
 def simulate(
@@ -156,7 +161,8 @@ def gradients(
     for t in range(steps - 1, -1, -1):
         for p in simulated:
             alpha, beta, _ = constants(network, p.name)
-            ratio = p.tau_mem_ms / (p.tau_mem_ms - p.tau_syn_ms)
+            tau_mem, tau_syn = taus(p)
+            ratio = tau_mem / (tau_mem - tau_syn)
             u = drive[t] if p.name == readout.name else 0.0
             v, i = lv[p.name][t + 1], li[p.name][t + 1]
             li[p.name][t] = u + (i - u) * beta + ratio * (v - u) * (alpha - beta)
@@ -181,7 +187,7 @@ def gradients(
         j = np.arange(target.size)
         for t, i in np.argwhere(state.spikes[projection.source]):
             at = t + 1 + slots[projection.name][i]
-            dw[i] -= target.tau_syn_ms / network.dt_ms * li[target.name][at, j]
+            dw[i] -= taus(target)[1] / network.dt_ms * li[target.name][at, j]
             dd[i] -= projection.weight[i] * (li[target.name][at, j] - lv[target.name][at, j])
         if projection.mask is not None:
             dw, dd = dw * projection.mask, dd * projection.mask

@@ -28,7 +28,7 @@ from toolchain.storage import write_atomically, write_json
 from toolchain.training.checkpoints import load_network
 from toolchain.training.run_folder import RunFolder
 from toolchain.validation.divergence import first_divergence
-from toolchain.validation.ladder import accuracy, float_engine, float_rungs, predict, vendor_rung
+from toolchain.validation.ladder import accuracy, float_engine, float_rungs, predict, vendor_rung, voltage_readout
 
 Say = Callable[[str], None]
 
@@ -71,6 +71,7 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
         If the network does not fit the target.
     """
     recipe = run.recipe()
+    voltage_readout(recipe)
     trained = load_network(run.checkpoint("best"))
     dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
     sources = sum(p.size for p in trained.of_kind("spike_source"))
@@ -108,7 +109,7 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     emulated = target.emulate(quantised, test.spikes)
     ladder = float_rungs(recipe, prepared.trained, quantised, test)
     ladder.append(
-        Rung("emulator", accuracy(predict(recipe.training.readout, emulated.readout_v), test.labels), test.labels.size)
+        Rung("emulator", accuracy(predict(voltage_readout(recipe), emulated.readout_v), test.labels), test.labels.size)
     )
 
     wanted = recipe.deployment.vendor_samples if options.vendor_samples is None else options.vendor_samples
@@ -123,7 +124,7 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     labels = test.labels[: shown.n_samples]
     destination = run.path / target.name
     with replacing(destination) as folder:
-        exported = target.export(quantised, shown, labels, folder, readout=recipe.training.readout)
+        exported = target.export(quantised, shown, labels, folder, readout=voltage_readout(recipe))
         ours = target.emulate_traces(quantised, shown)
         theirs, divergence = None, None
         if n_vendor:

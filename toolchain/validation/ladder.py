@@ -18,11 +18,23 @@ from numpy.typing import NDArray
 
 from toolchain.datasets import Samples
 from toolchain.deployment.target import Quantised, Traces
+from toolchain.errors import RecipeError
 from toolchain.network import Network
-from toolchain.readouts import ReadoutName, readout_values
+from toolchain.readouts import READOUTS, ReadoutName, readout_values
 from toolchain.recipe import Recipe
 from toolchain.report.content import Rung
 from toolchain.training.backends import Engine, make_engine
+
+
+def voltage_readout(recipe: Recipe) -> ReadoutName:
+    """How a recipe reads classes from voltages; raises RecipeError if it does not, for nothing else is deployed yet."""
+    for name in READOUTS:
+        if recipe.training.readout == name:
+            return name
+    raise RecipeError(
+        f"recipe {recipe.name}: training.readout {recipe.training.readout} cannot be deployed; train with "
+        f"{', '.join(READOUTS[:-1])} or {READOUTS[-1]}"
+    )
 
 
 def predict(readout: ReadoutName, readout_v: NDArray[np.generic]) -> NDArray[np.int64]:
@@ -43,7 +55,7 @@ def float_engine(recipe: Recipe, network: Network, steps: int, quantised: Quanti
         network,
         steps,
         max_slot=max(network.max_slot, recipe.training.max_slot),
-        readout=recipe.training.readout,
+        readout=voltage_readout(recipe),
         constants=quantised.constants if quantised else None,
     )
 
@@ -66,5 +78,5 @@ def float_rungs(recipe: Recipe, trained: Network, quantised: Quantised, test: Sa
 
 def vendor_rung(recipe: Recipe, traces: Traces, population: str, labels: NDArray[np.int64]) -> Rung:
     """Accuracy of the vendor's code on the samples that it ran, read from the voltage of `population`."""
-    prediction = predict(recipe.training.readout, traces.v[population])
+    prediction = predict(voltage_readout(recipe), traces.v[population])
     return Rung("vendor", accuracy(prediction, labels), labels.size)
