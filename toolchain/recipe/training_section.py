@@ -11,7 +11,7 @@ from toolchain.recipe.sections import Section
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Steps = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 # Keys that only some choices use, with what they are where the recipe leaves them out.
 LOSS_KEYS: dict[tuple[str, str], dict[str, float]] = {
@@ -37,9 +37,9 @@ class RatesSection(Section):
 class AugmentationSection(Section):
     """What is changed in the training samples of each epoch; see `toolchain.datasets.augmentation`."""
 
-    channel_shift: Steps = 0
-    time_shift: Steps = 0
-    blend: Steps = 0
+    channel_shift: Count = 0
+    time_shift: Count = 0
+    blend: Count = 0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
