@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.networks import random_spikes
 from toolchain.datasets import Samples
 from toolchain.datasets.augmentation import Augmented, augment, blend, channel_shift, dropout, time_shift
+from toolchain.errors import InputError
 from toolchain.network_builder import generator
 from toolchain.recipe.training_section import AugmentationSection
 from toolchain.spikes import SpikeTrains, bin_events
@@ -156,6 +157,12 @@ def test_samples_of_no_set_cannot_be_blended() -> None:
     assert (more.labels.size, counts) == (0, Augmented())
 
 
+def test_more_places_than_can_be_numbered_are_refused() -> None:
+    spikes, _ = bin_events([(np.array([0]), np.array([0]))], 2**20, 2**30)
+    with pytest.raises(InputError, match=r"blend: 10000 samples of 1048576 units .* 63 bits of numbers; make fewer"):
+        blend(Samples(spikes, np.zeros(1, dtype=np.int64)), 10_000, np.random.default_rng(0))
+
+
 EVERYTHING = AugmentationSection(channel_shift=2, time_shift=3, blend=4, dropout=0.2)
 
 
@@ -177,4 +184,4 @@ def test_epochs_differ() -> None:
     samples = some(5, rate=0.4)
     one, other = (augment(samples, EVERYTHING, generator(1, "augment", epoch))[0] for epoch in (1, 2))
     assert not np.array_equal(one.spikes.units, other.spikes.units)
-    assert not EVERYTHING.model_copy(update={k: 0 for k in AugmentationSection.model_fields}).active
+    assert not EVERYTHING.model_copy(update=dict.fromkeys(AugmentationSection.model_fields, 0)).active

@@ -1,4 +1,4 @@
-"""Revival: silent neurons get more weight from other populations, on synapses that exist and learn, and no others do."""
+"""Revival: silent neurons get more weight from other populations, on synapses that exist and learn; nobody else."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.datasets import Samples
+from toolchain.errors import InputError
 from toolchain.recipe.training_section import AugmentationSection
 from toolchain.spikes import SpikeTrains, concatenate
 
@@ -105,6 +106,11 @@ def blend(samples: Samples, examples: int, random: np.random.Generator) -> tuple
     Returns
     -------
     the further samples alone, and what became of the events of their parents
+
+    Raises
+    ------
+    InputError
+        If there would be more places for an event than 63 bits can number.
     """
     n = samples.labels.size
     if n == 0:
@@ -125,6 +131,13 @@ def blend(samples: Samples, examples: int, random: np.random.Generator) -> tuple
     middle = (centres[0] + centres[1]) / 2
     n_units, n_steps = samples.spikes.n_units, samples.spikes.n_steps
     outside = removed = 0
+    # Sample, time and unit in bit fields of one number: shifts are several times faster than divisions.
+    unit_bits = n_units.bit_length()
+    bits = unit_bits + n_steps.bit_length()
+    if bits + examples.bit_length() > 63:
+        raise InputError(
+            f"blend: {examples} samples of {n_units} units and {n_steps} steps exceed 63 bits of numbers; make fewer"
+        )
     keys = []
     for parent, centre in zip(parents, centres, strict=True):
         # A silent parent has no centre and leaves the other where it is.
@@ -133,19 +146,20 @@ def blend(samples: Samples, examples: int, random: np.random.Generator) -> tuple
         keep = random.random(parent.times.size, dtype=np.float32) < 0.5
         removed += int(keep.size - np.count_nonzero(keep))
         sample = np.repeat(np.arange(examples), counts)[keep]
-        times, units = parent.times[keep] + move[0, sample], parent.units[keep] + move[1, sample]
+        times, units = parent.times[keep] + move[0][sample], parent.units[keep] + move[1][sample]
         inside = (times >= 0) & (times < n_steps) & (units >= 0) & (units < n_units)
         outside += int(inside.size - np.count_nonzero(inside))
-        keys.append(((sample * n_steps + times) * n_units + units)[inside])
+        keys.append((sample << bits | times << unit_bits | units)[inside])
     # Each of the two is in order already, so a stable sort is one merge.
     key = np.sort(np.concatenate(keys), kind="stable")
     single = np.ones(key.size, dtype=np.bool_)
     single[1:] = key[1:] != key[:-1]
     merged = int(key.size - np.count_nonzero(single))
     key = key[single]
-    rest, units = np.divmod(key, n_units)
-    offsets = np.searchsorted(rest, np.arange(examples + 1) * n_steps).astype(np.int64)
-    made = SpikeTrains((rest % n_steps).astype(np.int32), units.astype(np.int32), offsets, n_units, n_steps)
+    times = key >> unit_bits & ((1 << bits - unit_bits) - 1)
+    units = key & ((1 << unit_bits) - 1)
+    offsets = np.searchsorted(key, np.arange(examples + 1) << bits).astype(np.int64)
+    made = SpikeTrains(times.astype(np.int32), units.astype(np.int32), offsets, n_units, n_steps)
     return Samples(made, samples.labels[one]), Augmented(outside, merged, removed)
 
 
