@@ -21,8 +21,8 @@ An output that stays silent has no gradient: no change of a weight moves a spike
 output is silent its voltage at the last step is therefore pushed up, by what the derivative of the loss with respect
 to its spike time would be if it had spiked there. This nudge is the one part of training that is not the gradient.
 
-Sources: Meszaros, Knight, Nowotny 2025, equations 71 and 72; mlGeNN 2.3.1, event_prop_compiler.py; Wunderlich, Pehle 2021
-for the cross-entropy of first spikes (facts/training.md sections 1.7 and 2.1).
+Sources: Meszaros, Knight, Nowotny 2025, equations 71 and 72; mlGeNN 2.3.1, event_prop_compiler.py; Wunderlich, Pehle
+2021 for the cross-entropy of first spikes (facts/training.md sections 1.7 and 2.1).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Reading = Literal["exp_weighted_average", "average", "sum", "maximum", "first_sp
 LossName = Literal["cross_entropy", "relative_mse", "mse"]
 READINGS: tuple[str, ...] = get_args(Reading)
 COMBINATIONS: dict[str, tuple[LossName, ...]] = {
-    **{name: ("cross_entropy",) for name in READOUTS},
+    **dict.fromkeys(READOUTS, ("cross_entropy",)),
     "first_spike": ("cross_entropy", "relative_mse"),
     "trace": ("mse",),
 }

@@ -10,6 +10,7 @@ from tests.oracles.reference import gradients, read, simulate, softmax
 from toolchain.errors import NetworkError
 from toolchain.event_graph import flatten, split_flat
 from toolchain.network import Network, Population, make_projection
+from toolchain.objective import Objective
 from toolchain.readouts import READOUTS, ReadoutName
 from toolchain.spikes import bin_events
 from toolchain.training.backends import make_engine
@@ -28,7 +29,7 @@ def test_engine_equals_reference(shape: str, seed: int, readout: ReadoutName) ->
     spikes = random_spikes(random, 2, 5, STEPS, 0.06)
     labels = random.integers(0, 3, 2)
     # The floor of the slope is lowered out of the way; it has a test of its own.
-    engine = make_engine("cpu", network, STEPS, max_slot=9, readout=readout, min_slope=1e-9)
+    engine = make_engine("cpu", network, STEPS, max_slot=9, objective=Objective(readout), min_slope=1e-9)
     for sample in range(2):
         state = simulate(network, {"in": raster(spikes, sample)})
         trace = engine.trace(spikes, sample)

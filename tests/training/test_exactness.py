@@ -10,6 +10,7 @@ import pytest
 from tests.oracles.event_exact import F64, Layer, Synapses, cross_entropy, simulate
 from toolchain.event_graph import split_flat
 from toolchain.network import Network, Population, make_projection
+from toolchain.objective import Objective
 from toolchain.readouts import ReadoutName
 from toolchain.spikes import bin_events
 from toolchain.training.backends import make_engine
@@ -83,7 +84,9 @@ def engine_gradients(shape: str, connections: list[Synapses], dt: float, readout
     network = Network(dt, tuple(populations), projections)
     times, units = np.array([round(t / dt) for t, _ in INPUTS]), np.array([u for _, u in INPUTS])
     spikes, _ = bin_events([(times, units)], 3, round(HORIZON / dt))
-    engine = make_engine("cpu", network, spikes.n_steps, max_slot=network.max_slot, readout=readout, min_slope=1e-9)
+    engine = make_engine(
+        "cpu", network, spikes.n_steps, max_slot=network.max_slot, objective=Objective(readout), min_slope=1e-9
+    )
     found = engine.gradients(spikes, np.array([LABEL]), np.array([0]))
     weight, delay = split_flat(network, found.weight), split_flat(network, found.delay)
     return {name: (weight[name].astype(np.float64), delay[name].astype(np.float64) / dt) for name in weight}

@@ -14,6 +14,7 @@ import pytest
 from hardware_targets.loihi.lava_template import READ
 from tests.networks import random_spikes
 from toolchain.network import Network, Population, make_projection
+from toolchain.objective import Objective
 from toolchain.readouts import READOUTS, ReadoutName, readout_values
 from toolchain.training.backends import make_engine
 from toolchain.validation.ladder import predict
@@ -28,7 +29,7 @@ def test_prediction_from_voltages_is_that_of_the_backend(readout: ReadoutName) -
         (make_projection("in", "out", random.normal(0, 1, (5, 3)), random.uniform(0, 9, (5, 3))),),
     )
     spikes = random_spikes(random, 20, 5, 50, 0.04)
-    engine = make_engine("cpu", network, 50, max_slot=9, readout=readout)
+    engine = make_engine("cpu", network, 50, max_slot=9, objective=Objective(readout))
     theirs = engine.respond(spikes, np.zeros(20, dtype=np.int64)).prediction
     voltage = np.stack([engine.trace(spikes, s).readout_v.T for s in range(20)])
     assert len(set(theirs.tolist())) > 1

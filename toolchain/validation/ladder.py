@@ -20,6 +20,7 @@ from toolchain.datasets import Samples
 from toolchain.deployment.target import Quantised, Traces
 from toolchain.errors import RecipeError
 from toolchain.network import Network
+from toolchain.objective import Objective
 from toolchain.readouts import READOUTS, ReadoutName, readout_values
 from toolchain.recipe import Recipe
 from toolchain.report.content import Rung
@@ -55,7 +56,7 @@ def float_engine(recipe: Recipe, network: Network, steps: int, quantised: Quanti
         network,
         steps,
         max_slot=max(network.max_slot, recipe.training.max_slot),
-        readout=voltage_readout(recipe),
+        objective=Objective(voltage_readout(recipe)),
         constants=quantised.constants if quantised else None,
     )
 

@@ -16,8 +16,27 @@ from numpy.typing import NDArray
 
 from toolchain.errors import InputError
 from toolchain.network import Network, NeuronConstants
-from toolchain.readouts import ReadoutName
+from toolchain.objective import Objective
 from toolchain.spikes import SpikeTrains
+
+
+@dataclass(frozen=True)
+class RateTarget:
+    """Spike-rate regulariser of a population: at each of its spikes lambda_V -= strength (n - spikes).
+
+    n is the number of spikes of the neuron in a sample, averaged over the batch of this very forward pass, so a neuron
+    that is too busy is pushed down at each of its spikes and one that is too quiet is pushed up, equally hard. Of
+    mlGeNN's k (Nowotny, Turner, Knight 2025) the strength here is k tau_mem, its loss being divided by tau_mem
+    (facts/training.md 1.5, 2.2).
+
+    Parameters
+    ----------
+    spikes : per neuron and sample, >= 0
+    strength : >= 0, in units of loss per V and spike
+    """
+
+    spikes: float
+    strength: float
 
 
 @dataclass(frozen=True)
@@ -27,7 +46,7 @@ class BatchGradient:
     Attributes
     ----------
     loss : mean loss
-    correct : number of samples whose largest readout is the label
+    correct : number of samples whose prediction is the label
     weight, delay : (n_synapses,) gradient of the mean loss; of delays per slot
     neuron_spikes : (n_neurons,) spikes of each simulated neuron over the batch
     guarded : spikes whose membrane slope was below the floor, where the floor was used instead
@@ -48,7 +67,7 @@ class Responses:
     Attributes
     ----------
     loss : (n_samples,)
-    prediction : (n_samples,) index of the largest readout
+    prediction : (n_samples,) class; -1 where the network is read by its first spike and has none
     neuron_spikes : (n_neurons,) spikes of each simulated neuron over all samples
     """
 
@@ -64,7 +83,7 @@ class Trace:
     Attributes
     ----------
     spikes : population name -> (times, units), sorted by unit, then time
-    readout_v : (n_readout, n_steps) voltage of the readout
+    readout_v : (n_readout, n_steps) voltage of a leaky readout; (0, n_steps) where the output spikes
     """
 
     spikes: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
@@ -76,6 +95,9 @@ class Engine(Protocol):
 
     def set_parameters(self, weights: NDArray[np.float32], delays: NDArray[np.float32]) -> None:
         """Use these parameters from now on; delays are rounded half to even."""
+
+    def set_constants(self, constants: Mapping[str, NeuronConstants]) -> None:
+        """Use these constants from now on for the populations named, and the trained ones for all others."""
 
     def gradients(self, spikes: SpikeTrains, labels: NDArray[np.int64], samples: NDArray[np.int64]) -> BatchGradient:
         """Gradient of the mean loss over the samples with these indices, at the parameters set last."""
@@ -93,10 +115,12 @@ def make_engine(
     steps: int,
     *,
     max_slot: int,
-    readout: ReadoutName = "exp_weighted_average",
+    objective: Objective | None = None,
+    targets: NDArray[np.float32] | None = None,
     min_slope: float = 0.05,
     constants: Mapping[str, NeuronConstants] | None = None,
     threads: int | None = None,
+    rates: Mapping[str, RateTarget] | None = None,
 ) -> Engine:
     """Return an engine of the backend called `backend`.
 
@@ -105,14 +129,17 @@ def make_engine(
     network : description and initial parameters
     steps : length of a sample, steps
     max_slot : largest slot that the parameters will ever have
+    objective : None for the cross-entropy of the exponentially weighted average
+    targets : (classes, outputs, steps) of the loss ``mse``
     min_slope : floor of the membrane slope I - V at a spike, in units of V
     constants : population name -> constants to use instead of those of the trained population
     threads : None for one per core
+    rates : population name -> its spike-rate regulariser
 
     Raises
     ------
     InputError
-        If there is no such backend.
+        If there is no such backend, or the objective does not fit the network.
     """
     if backend != "cpu":
         raise InputError(f"backend {backend!r} does not exist; known: cpu")
@@ -122,8 +149,10 @@ def make_engine(
         network,
         steps,
         max_slot=max_slot,
-        readout=readout,
+        objective=objective or Objective(),
+        targets=targets,
         min_slope=min_slope,
         constants=constants,
         threads=threads,
+        rates=rates,
     )

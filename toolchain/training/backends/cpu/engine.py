@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.errors import NetworkError
+from toolchain.errors import InputError, NetworkError
 from toolchain.event_graph import EventGraph, build_event_graph, flatten
 from toolchain.network import Network, NeuronConstants
-from toolchain.readouts import ReadoutName, time_weights
+from toolchain.objective import Objective
 from toolchain.spikes import SpikeTrains
-from toolchain.training.backends import BatchGradient, Responses, Trace
-from toolchain.training.backends.cpu.kernels import Graph, Neurons, Synapses, forward, load_inputs
-from toolchain.training.backends.cpu.lanes import Lane, make_lane, run_lane
+from toolchain.training.backends import BatchGradient, RateTarget, Responses, Trace
+from toolchain.training.backends.cpu.lanes import BACK, OUT, THROUGH, place_parameters, run_lane, take_sums
+from toolchain.training.backends.cpu.layout import DENSE_ENOUGH, F32, I64, Layout, Synapses, build_layout
+from toolchain.training.backends.cpu.losses import make_loss
+from toolchain.training.backends.cpu.simd import BLOCK
+from toolchain.training.backends.cpu.state import Lane, Neurons, make_lane
 
 LANES = 8
-"""Samples in flight; fixed, so that sums are formed in the same order whatever the machine."""
+"""Streams of samples; fixed, so that sums are formed in the same order whatever the machine."""
 
 
 def available_cores() -> int:
@@ -35,7 +38,9 @@ class CpuEngine:
     Raises
     ------
     NetworkError
-        If the network has not exactly one leaky_readout, or a slot exceeds `max_slot`.
+        If the network has not exactly one output population, or a slot exceeds `max_slot`.
+    InputError
+        If the objective does not fit the output population, or target traces are missing or of a wrong shape.
     """
 
     def __init__(
@@ -44,156 +49,222 @@ class CpuEngine:
         steps: int,
         *,
         max_slot: int,
-        readout: ReadoutName = "exp_weighted_average",
+        objective: Objective,
+        targets: F32 | None = None,
         min_slope: float = 0.05,
         constants: Mapping[str, NeuronConstants] | None = None,
         threads: int | None = None,
+        rates: Mapping[str, RateTarget] | None = None,
     ) -> None:
-        self.network = network
-        self.steps = steps
-        self.max_slot = max_slot
-        self.min_slope = min_slope
+        output = network.readout
+        _check_objective(network, objective, targets, steps)
+        self.network, self.steps, self.max_slot, self.min_slope = network, steps, max_slot, min_slope
         self.graph: EventGraph = build_event_graph(network)
-        weights = time_weights(readout, steps).astype(np.float32)
-        # The drive of a step stands for the interval up to the next, so it has the weight of the interval's end.
-        self._time_weight, self._drive_weight = weights[:-1], weights[1:]
-        self._neurons = _neuron_arrays(network, self.graph, constants or {})
-        self._indices = Graph(
-            self.graph.stage_first,
-            self.graph.stage_cyclic,
-            self.graph.external_ptr,
-            self.graph.external_pre,
-            self.graph.internal_ptr,
-            self.graph.internal_post,
+        self._layout: Layout = build_layout(
+            self.graph, self.graph.neurons(output), output.kind == "leaky_readout", _sparse(network)
         )
-        self._external_tau, self._internal_tau = _target_time_constants(self.graph, self._neurons.tau_syn)
+        self._span = self._layout.span(steps, max_slot)
+        self.set_constants(constants or {})
+        self._loss = make_loss(objective, steps, network.dt_ms, targets)
+        self._rates = dict(rates or {})
         self._threads = threads or available_cores()
+        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+        layout = self._layout
+        self._entry_sums = np.zeros((LANES, 2 * layout.entry_param.size), dtype=np.float32)
+        self._single_sums = np.zeros((LANES, 2 * layout.single_param.size), dtype=np.float32)
         self._lanes: list[Lane] = []
+        sizes = (layout.entry_param.size, layout.single_param.size, layout.inner_param.size)
+        floats = [np.zeros(n, dtype=np.float32) for n in sizes]
+        offsets = [np.zeros(n, dtype=np.uint32) for n in sizes]
+        self._synapses = Synapses(floats[0], offsets[0], floats[1], offsets[1], floats[2], offsets[2])
         self.set_parameters(flatten(network, "weight"), flatten(network, "delay"))
+
+    def set_constants(self, constants: Mapping[str, NeuronConstants]) -> None:
+        """See `Engine.set_constants`."""
+        layout = self._layout
+        self._neurons, tau_syn = _neuron_arrays(self.network, self.graph, layout, constants)
+        rows = np.repeat(np.arange(layout.n_rows), np.diff(layout.groups.single_ptr.astype(np.int64)))
+        blocks = np.repeat(np.arange(layout.n_rows // BLOCK), np.diff(layout.groups.entry_ptr.astype(np.int64)))
+        self._entry_tau = tau_syn.reshape(-1, BLOCK)[blocks].reshape(-1)
+        self._single_tau = tau_syn[rows]
 
     def set_parameters(self, weights: NDArray[np.float32], delays: NDArray[np.float32]) -> None:
         """See `Engine.set_parameters`; raises NetworkError if a slot exceeds `max_slot`."""
-        slots = np.rint(delays).astype(np.int64)
-        if slots.size and (slots.max() > self.max_slot or slots.min() < 0):
-            worst = int(slots.max() if slots.max() > self.max_slot else slots.min())
-            raise NetworkError(f"network: delay slot {worst} is outside 0..{self.max_slot}; raise max_slot or clip it")
-        shift = (slots + 1).astype(np.uint32)
-        external, internal = self.graph.external_param, self.graph.internal_param
-        self._synapses = Synapses(
-            weights[external].astype(np.float32),
-            shift[external],
-            weights[internal].astype(np.float32),
-            shift[internal],
-        )
+        layout = self._layout
+        wrong = place_parameters(
+            weights, delays, self.max_slot, self._span, layout.entry_param, layout.single_param, layout.single_lane,
+            layout.inner_param, *layout.inner_target, self._synapses,
+        )  # fmt: skip
+        if wrong >= 0:
+            slot = f"{np.rint(delays[wrong]):g}"
+            raise NetworkError(f"network: delay slot {slot} is outside 0..{self.max_slot}; raise max_slot or clip it")
 
     def gradients(self, spikes: SpikeTrains, labels: NDArray[np.int64], samples: NDArray[np.int64]) -> BatchGradient:
         """See `Engine.gradients`."""
-        lanes = self._run(spikes, labels, samples, learn=True)
-        sums = [np.zeros(s.size, dtype=np.float64) for s in lanes[0].sums]
-        for lane in lanes:
-            for total, part in zip(sums, lane.sums, strict=True):
-                total += part
-        external_i, external_d, internal_i, internal_d = (s / samples.size for s in sums)
-        weight = np.empty(self.graph.n_synapses, dtype=np.float32)
-        delay = np.empty(self.graph.n_synapses, dtype=np.float32)
-        weight[self.graph.external_param] = -self._external_tau * external_i
-        weight[self.graph.internal_param] = -self._internal_tau * internal_i
-        delay[self.graph.external_param] = -self._synapses.external_weight * external_d
-        delay[self.graph.internal_param] = -self._synapses.internal_weight * internal_d
+        if self._rates:
+            counts, _ = self._run(spikes, labels, samples, OUT, learn=False)
+            self._set_push(counts / samples.size)
+            _, guarded = self._run(spikes, labels, samples, BACK, learn=True)
+        else:
+            counts, guarded = self._run(spikes, labels, samples, THROUGH, learn=True)
+        weight = np.zeros(self.graph.n_synapses, dtype=np.float32)
+        delay = np.zeros(self.graph.n_synapses, dtype=np.float32)
+        layout, synapses = self._layout, self._synapses
+        used = min(LANES, samples.size)
+        parts = (
+            (self._entry_sums[:used], layout.entry_param, self._entry_tau, synapses.entry_weight),
+            (self._single_sums[:used], layout.single_param, self._single_tau, synapses.single_weight),
+        )
+
+        def take(index: int) -> None:
+            for sums, param, tau, weights in parts:
+                begin, end = (param.size * i // self._threads for i in (index, index + 1))
+                take_sums(sums, param, tau, weights, layout.n_synapses, samples.size, weight, delay, begin, end)
+
+        self._each(take, self._threads)
         return BatchGradient(
-            float(self._loss[samples].mean()),
-            int(np.count_nonzero(self._prediction[samples] == labels[samples])),
+            float(self._losses[samples].mean()),
+            int(np.count_nonzero(self._predictions[samples] == labels[samples])),
             weight,
             delay,
-            sum(lane.neuron_spikes for lane in lanes) + np.zeros(self.graph.n_neurons, dtype=np.int64),
-            sum(int(lane.guarded[0]) for lane in lanes),
+            counts,
+            guarded,
         )
 
     def respond(self, spikes: SpikeTrains, labels: NDArray[np.int64]) -> Responses:
         """See `Engine.respond`."""
-        samples = np.arange(spikes.n_samples)
-        lanes = self._run(spikes, labels, samples, learn=False)
-        counts = sum(lane.neuron_spikes for lane in lanes) + np.zeros(self.graph.n_neurons, dtype=np.int64)
-        return Responses(self._loss, self._prediction, counts)
+        counts, _ = self._run(spikes, labels, np.arange(spikes.n_samples), THROUGH, learn=False)
+        return Responses(self._losses, self._predictions, counts)
 
     def trace(self, spikes: SpikeTrains, sample: int) -> Trace:
         """See `Engine.trace`."""
-        lane = self._reset_lanes(1, spikes)[0]
-        part = slice(int(spikes.offsets[sample]), int(spikes.offsets[sample + 1]))
-        load_inputs(lane.tape, spikes.times[part], spikes.units[part], self.graph.n_sources)
-        forward(
-            self.steps,
-            self.graph.n_sources,
-            self._indices,
-            self._neurons,
-            self._synapses,
-            lane.tape,
-            lane.scratch,
-            lane.readout_v,
-        )
-        ptr = lane.tape.ptr.astype(np.int64)
+        self._run(spikes, np.zeros(spikes.n_samples, dtype=np.int64), np.array([sample]), THROUGH, learn=False)
+        reel = self._lanes[0].reel
+        ptr = reel.ptr[0].astype(np.int64)
         found = {}
         for population in self.network.populations:
             first = self.graph.first_unit[population.name]
             counts = np.diff(ptr[first : first + population.size + 1])
-            times = lane.tape.time[ptr[first] : ptr[first + population.size]].astype(np.int64)
+            times = reel.time[ptr[first] : ptr[first + population.size]].astype(np.int64)
             found[population.name] = (times, np.repeat(np.arange(population.size), counts))
-        return Trace(found, lane.readout_v.copy())
+        voltage = reel.voltage[0].reshape(-1, self.steps, BLOCK).transpose(0, 2, 1).reshape(-1, self.steps)
+        n_traces = self.network.readout.size if self.network.readout.kind == "leaky_readout" else 0
+        return Trace(found, voltage[:n_traces].copy())
 
-    def _reset_lanes(self, count: int, spikes: SpikeTrains) -> list[Lane]:
+    def _set_push(self, mean_spikes: NDArray[np.float64]) -> None:
+        """What the rate regulariser adds to lambda_V at each spike, from the mean counts of this forward pass."""
+        for name, rate in self._rates.items():
+            neurons = self.graph.neurons(self.network[name])
+            excess = mean_spikes[neurons] - rate.spikes
+            self._neurons.push[self._layout.row[neurons]] = rate.strength * excess
+
+    def _make_lanes(self, count: int, kept: int) -> list[Lane]:
+        layout, outputs = self._layout, self.network.readout.size
+        n_units = self.graph.n_sources + self.graph.n_neurons
+        while len(self._lanes) < count:
+            index = len(self._lanes)
+            lane = make_lane(layout, n_units, -(-outputs // BLOCK), self.steps, self._span, capacity=1024)
+            lane.sums = lane.sums._replace(entry=self._entry_sums[index], single=self._single_sums[index])
+            self._lanes.append(lane)
+        for lane in self._lanes[:count]:
+            lane.hold(kept)
+            lane.neuron_spikes[:] = 0
+            lane.guarded[:] = 0
+        return self._lanes[:count]
+
+    def _run(
+        self, spikes: SpikeTrains, labels: NDArray[np.int64], samples: I64, mode: int, *, learn: bool
+    ) -> tuple[I64, int]:
+        """Deal the samples to the lanes and run them; returns spikes of each neuron and guarded slopes.
+
+        Losses and predictions lie in `_losses` and `_predictions`.
+        """
         if spikes.n_units != self.graph.n_sources or spikes.n_steps != self.steps:
             raise NetworkError(
                 f"spikes of {spikes.n_units} units over {spikes.n_steps} steps do not fit a network with "
                 f"{self.graph.n_sources} source neurons run for {self.steps} steps"
             )
-        n_readout = self.network.readout.size
-        while len(self._lanes) < count:
-            self._lanes.append(make_lane(self.graph, n_readout, self.steps, self.max_slot))
-        for lane in self._lanes[:count]:
-            for array in (*lane.sums, lane.neuron_spikes, lane.guarded):
-                array[:] = 0
-        return self._lanes[:count]
-
-    def _run(
-        self, spikes: SpikeTrains, labels: NDArray[np.int64], samples: NDArray[np.int64], *, learn: bool
-    ) -> list[Lane]:
-        """Deal the samples to the lanes and run them; results lie in the lanes and in `_loss`, `_prediction`."""
-        lanes = self._reset_lanes(max(1, min(LANES, samples.size)), spikes)
-        self._loss = np.zeros(spikes.n_samples, dtype=np.float64)
-        self._prediction = np.zeros(spikes.n_samples, dtype=np.int64)
+        count = max(1, min(LANES, samples.size))
+        lanes = self._make_lanes(count, 1 if mode == THROUGH else -(-samples.size // count))
+        if mode != BACK:
+            self._losses = np.zeros(spikes.n_samples, dtype=np.float64)
+            self._predictions = np.zeros(spikes.n_samples, dtype=np.int64)
+        output = self.network.readout
+        first_output = self.graph.first_unit[output.name]
 
         def run(index: int) -> None:
             lane = lanes[index]
-            run_lane(
-                samples[index :: len(lanes)].astype(np.int64), spikes.times, spikes.units, spikes.offsets, labels,
-                learn, self.steps, self.graph.n_sources, self._indices, self._neurons, self._synapses,
-                lane.tape, lane.scratch, lane.readout_v, lane.drive, lane.value, lane.peak, lane.sums,
-                lane.neuron_spikes, lane.guarded, self._time_weight, self._drive_weight, self.min_slope,
-                self._loss, self._prediction,
-            )  # fmt: skip
+            mine = samples[index::count].astype(np.int64)
+            done = 0
+            while done < mine.size:
+                done = run_lane(
+                    done, mode, learn, mine, spikes.times, spikes.units, spikes.offsets, labels, self.steps, self._span,
+                    self.graph.n_sources, first_output, output.size, self._layout.groups, self._neurons, self._synapses,
+                    self._loss, lane.scratch, lane.reel, lane.sums, lane.drive, lane.kick, lane.neuron_spikes,
+                    lane.guarded, self.min_slope, self._losses, self._predictions,
+                )  # fmt: skip
+                if done < mine.size:
+                    lane.grow()  # the reel was full: the sample it was full for is run again, none is cut
 
-        if self._threads == 1 or len(lanes) == 1:
-            for index in range(len(lanes)):
-                run(index)
+        self._each(run, count)
+        counts = sum(lane.neuron_spikes for lane in lanes) + np.zeros(self.graph.n_neurons, dtype=np.int64)
+        return counts, sum(int(lane.guarded[0]) for lane in lanes)
+
+    def _each(self, function: Callable[[int], None], count: int) -> None:
+        if self._pool is None or count == 1:
+            for index in range(count):
+                function(index)
         else:
-            with ThreadPoolExecutor(min(self._threads, len(lanes))) as pool:
-                list(pool.map(run, range(len(lanes))))
-        return lanes
+            list(self._pool.map(function, range(count)))
 
 
-def _neuron_arrays(network: Network, graph: EventGraph, constants: Mapping[str, NeuronConstants]) -> Neurons:
-    columns = np.zeros((6, graph.n_neurons), dtype=np.float64)
-    readout = np.zeros(graph.n_neurons, dtype=np.uint32)
-    readout[graph.neurons(network.readout)] = np.arange(1, network.readout.size + 1)
+def _check_objective(network: Network, objective: Objective, targets: F32 | None, steps: int) -> None:
+    output = network.readout
+    if objective.spiking != (output.kind == "lif"):
+        wanted = "lif" if objective.spiking else "leaky_readout"
+        raise InputError(
+            f"population {output.name}: is a {output.kind}, but readout {objective.reading} is of a {wanted}; "
+            "change one of the two"
+        )
+    if objective.loss == "mse":
+        if targets is None:
+            raise InputError("loss mse: needs the target trace of each class, and there are none; use another loss")
+        if targets.ndim != 3 or targets.shape[1:] != (output.size, steps):
+            raise InputError(
+                f"loss mse: targets have shape {targets.shape}, must be (classes, outputs, steps) = (n, {output.size}, "
+                f"{steps})"
+            )
+
+
+def _sparse(network: Network) -> NDArray[np.bool_]:
+    """Which synapses, in canonical order, belong to projections with few of their pairs connected."""
+    parts = [np.full(p.n_synapses, p.n_synapses < DENSE_ENOUGH * p.weight.size) for p in network.projections]
+    return np.concatenate([np.zeros(0, dtype=np.bool_), *parts])
+
+
+def _neuron_arrays(
+    network: Network, graph: EventGraph, layout: Layout, constants: Mapping[str, NeuronConstants]
+) -> tuple[Neurons, F32]:
+    """Constants of each row, and the synaptic time constant of each row in steps."""
+    columns = np.zeros((6, layout.n_rows), dtype=np.float64)
+    columns[3] = np.inf  # a row without a neuron never spikes
     for population in network.populations:
         if population.kind == "spike_source":
             continue
         c = constants.get(population.name) or NeuronConstants.of(population, network.dt_ms)
-        tau_syn = -1.0 / np.log(c.beta)
-        values = (c.alpha, c.beta, c.gain, c.threshold, adjoint_coupling(c.alpha, c.beta), tau_syn)
-        columns[:, graph.neurons(population)] = np.array(values)[:, None]
-    alpha, beta, gain, threshold, chi, tau_syn = (c.astype(np.float32) for c in columns)
-    return Neurons(alpha, beta, gain, threshold, chi, tau_syn, readout)
+        alpha, beta = (np.broadcast_to(np.asarray(x, dtype=np.float64), population.size) for x in (c.alpha, c.beta))
+        rows = layout.row[graph.neurons(population)]
+        columns[0, rows], columns[1, rows], columns[2, rows], columns[3, rows] = alpha, beta, c.gain, c.threshold
+        columns[4, rows] = [adjoint_coupling(a, b) for a, b in zip(alpha, beta, strict=True)]
+        columns[5, rows] = -1.0 / np.log(beta)
+    alpha, beta = columns[0], columns[1]
+    closed = np.abs(alpha - beta) > 1e-4 * (1 - alpha) + np.where(alpha > 0, 0.0, np.inf)
+    alpha32, beta32, gain, threshold, chi, tau_syn = (c.astype(np.float32) for c in columns)
+    neurons = Neurons(
+        alpha32, beta32, gain, threshold, chi, np.zeros(layout.n_rows, dtype=np.float32),
+        np.where(closed, alpha, 0.0), np.where(closed, beta, 0.0),
+    )  # fmt: skip
+    return neurons, tau_syn
 
 
 def adjoint_coupling(alpha: float, beta: float) -> float:
@@ -206,16 +277,3 @@ def adjoint_coupling(alpha: float, beta: float) -> float:
         return float(-alpha * log_a)
     # tau_mem / (tau_mem - tau_syn) with tau = -1 / log(decay).
     return float(log_b / (log_b - log_a) * (alpha - beta))
-
-
-def _target_time_constants(
-    graph: EventGraph, tau_syn: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Synaptic time constant of the target of each external and each internal synapse, steps."""
-    counts = np.diff(graph.external_ptr.astype(np.int64))
-    external = np.repeat(tau_syn, counts)
-    sources = np.repeat(np.arange(graph.n_neurons), np.diff(graph.internal_ptr.astype(np.int64)))
-    first = graph.stage_first.astype(np.int64)
-    stage_base = np.repeat(first[:-1], np.diff(first))
-    internal = tau_syn[stage_base[sources] + graph.internal_post.astype(np.int64)]
-    return external, internal
