@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from toolchain.recipe import Recipe, parse_recipe
+from toolchain.objective import COMBINATIONS
+from toolchain.recipe import Recipe, parse_recipe, training_section
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -42,6 +43,22 @@ def test_recipe_of_the_reference_is_complete_and_correct() -> None:
     for section in (recipe.training, recipe.deployment):
         for name in type(section).model_fields:
             assert re.search(rf"^  (# )?{name}:", block, flags=re.MULTILINE), name
+
+
+def test_keys_of_every_part_of_training_are_explained() -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    parts = [s for name, s in vars(training_section).items() if name.endswith("Section") and name != "Section"]
+    assert len(parts) == 6
+    for part in parts:
+        for name, field in part.model_fields.items():
+            assert re.search(rf"[`{{ .]{field.alias or name}[`:]", page), (part.__name__, name)
+
+
+def test_readouts_losses_and_their_combinations_are_those_of_the_page() -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    for reading, losses in COMBINATIONS.items():
+        (row,) = [r for r in page.splitlines() if r.startswith("|") and f"`{reading}`" in r]
+        assert {loss for loss in ("cross_entropy", "relative_mse", "mse") if f"`{loss}`" in row} == set(losses)
 
 
 @pytest.mark.parametrize("name", ["yin_yang", "sequence", "digits"])

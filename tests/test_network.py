@@ -199,11 +199,68 @@ def test_populations_and_projections_are_found_by_name_and_kind() -> None:
     assert [p.name for p in network.incoming("hid")] == ["in->hid", "hid->hid"]
 
 
-@pytest.mark.parametrize("count", [0, 2])
-def test_a_network_is_read_from_exactly_one_population(count: int) -> None:
+@pytest.mark.parametrize(("count", "names"), [(0, ""), (2, r" \(out0, out1\)")])
+def test_a_network_is_read_from_exactly_one_population(count: int, names: str) -> None:
     readouts = tuple(Population(f"out{i}", "leaky_readout", 1) for i in range(count))
-    with pytest.raises(NetworkError, match=f"{count} leaky_readout populations, must be exactly 1"):
+    with pytest.raises(NetworkError, match=f"{count} output populations{names}, which project to no other"):
         _ = Network(1.0, readouts, ()).readout
+
+
+@pytest.mark.parametrize("to_itself", [False, True])
+def test_a_lif_population_that_projects_to_no_other_is_the_output(to_itself: bool) -> None:
+    hidden, output = Population("hid", "lif", 3), Population("last", "lif", 2)
+    edges = [small(), make_projection("hid", "last", np.ones((3, 2)))]
+    edges += [make_projection("last", "last", np.ones((2, 2)))] if to_itself else []
+    assert Network(1.0, (output, POPULATIONS[0], hidden), tuple(edges)).readout is output
+    back = make_projection("last", "hid", np.ones((2, 3)))
+    with pytest.raises(NetworkError, match="0 output populations"):
+        _ = Network(1.0, (output, POPULATIONS[0], hidden), (*edges, back)).readout
+
+
+taus = st.floats(0.5, 500)
+
+
+@given(st.lists(st.tuples(taus, taus), min_size=1, max_size=6), st.booleans(), st.booleans(), st.floats(0.1, 5))
+@settings(deadline=None)
+def test_each_neuron_has_the_constants_that_it_would_have_alone(
+    pairs: list[tuple[float, float]], many_mem: bool, many_syn: bool, dt: float
+) -> None:
+    mem = tuple(m if many_mem else pairs[0][0] for m, _ in pairs)
+    syn = tuple(s if many_syn else pairs[0][1] for _, s in pairs)
+    population = Population("p", "lif", len(pairs), mem if many_mem else mem[0], syn if many_syn else syn[0], 0.7)
+    found = NeuronConstants.of(population, dt)
+    assert population.heterogeneous == (many_mem or many_syn)
+    assert np.shape(found.alpha) == ((len(pairs),) if many_mem else ())
+    assert np.shape(found.beta) == ((len(pairs),) if many_syn else ())
+    for i in range(len(pairs)):
+        alone = NeuronConstants.of(Population("p", "lif", 1, mem[i], syn[i], 0.7), dt)
+        for key in ("alpha", "beta", "gain"):
+            assert np.broadcast_to(getattr(found, key), len(pairs))[i] == getattr(alone, key)
+    assert found.threshold == 0.7
+
+
+def test_time_constants_of_each_neuron_survive_the_file() -> None:
+    population = Population("hid", "lif", 3, (1.5, 20.1, 1 / 3), 4.0)
+    network = Network(1.0, (POPULATIONS[0], population, POPULATIONS[2]), (small(),))
+    described = json.loads(json.dumps(network.describe()))
+    again = network_from_description(described, network_arrays(network))
+    assert again.populations == network.populations
+    assert again.describe() == network.describe() == described
+
+
+@pytest.mark.parametrize(
+    ("tau", "message"),
+    [
+        ((1.0, 2.0), "tau_syn_ms has 2 values for 3 neurons"),
+        ((1.0, 0.0, 2.0), "tau_syn_ms of neuron 1 0.0 must be finite and above 0"),
+        ((1.0, 2.0, math.nan), "tau_syn_ms of neuron 2 nan"),
+        ((1.0, 2.0, "3"), "tau_syn_ms of neuron 2 3"),
+        ([1.0, 2.0, 3.0], "tau_syn_ms .* must be finite"),
+    ],
+)
+def test_time_constants_that_do_not_fit_are_refused(tau: Any, message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        Population("hid", "lif", 3, tau_syn_ms=tau)
 
 
 def test_descriptions_cannot_be_changed() -> None:

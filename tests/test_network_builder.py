@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from toolchain.errors import RecipeError
 from toolchain.network import Network, Projection
@@ -152,3 +154,31 @@ def test_each_name_and_seed_has_a_random_stream_of_its_own() -> None:
     }
     assert len(streams) == 18
     assert generator(5, "order", 1).random() == generator(5, "order", 1).random()
+
+
+@pytest.mark.parametrize("tau", [{"normal": {"mean": 1, "sd": 2}}, {"uniform": {"low": 5, "high": 30}}])
+def test_time_constants_are_drawn_for_each_neuron_and_stay_positive(tau: dict[str, Any]) -> None:
+    def taus(seed: int) -> NDArray[np.float64]:
+        entry = {"kind": "lif", "size": 2000, "tau_mem_ms": tau, "tau_syn_ms": 4}
+        population = built({"populations": {"hid": entry}}, seed=seed)["hid"]
+        assert population.tau_syn_ms == 4
+        return np.array(population.tau_mem_ms)
+
+    drawn = taus(1)
+    assert drawn.shape == (2000,)
+    assert np.array_equal(drawn, taus(1))
+    assert not np.array_equal(drawn, taus(2))
+    if "normal" in tau:
+        # Cut at 0.1, so the mean moves up by sd phi(z) / Phi(-z), z = (0.1 - 1) / 2.
+        z = -0.45
+        density, above = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi), 0.5 * (1 + math.erf(-z / np.sqrt(2)))
+        assert drawn.min() >= 0.1
+        assert drawn.mean() == pytest.approx(1 + 2 * density / above, abs=5 * 2 / 2000**0.5)
+    else:
+        assert 5 <= drawn.min() < 5.2
+        assert 29.8 < drawn.max() <= 30
+
+
+def test_outputs_are_as_many_as_target_traces() -> None:
+    recipe = parse_recipe({**BASE, "training": {"readout": "trace", "loss": "mse"}}, "R")
+    assert build_network(recipe, n_inputs=40, n_classes=3, n_traces=5)["out"].size == 5

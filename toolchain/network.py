@@ -25,6 +25,9 @@ from toolchain.errors import NetworkError
 
 Kind = Literal["spike_source", "lif", "leaky_readout"]
 KINDS: tuple[str, ...] = get_args(Kind)
+TimeConstant = float | tuple[float, ...]
+"""Of all neurons of a population, or one for each; ms."""
+TIME_CONSTANTS = ("tau_mem_ms", "tau_syn_ms")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Population:
     name : unique in its network
     kind : ``spike_source``, ``lif`` or ``leaky_readout``
     size : number of neurons, > 0
-    tau_mem_ms, tau_syn_ms : membrane and synaptic time constant, ms, > 0 (unused by ``spike_source``)
+    tau_mem_ms, tau_syn_ms : membrane and synaptic time constant, ms, > 0 (unused by ``spike_source``); a number,
+        or a tuple of `size` numbers, one for each neuron
     threshold : of ``lif``, in units of V, > 0
 
     Raises
@@ -48,8 +52,8 @@ class Population:
     name: str
     kind: Kind
     size: int
-    tau_mem_ms: float = 20.0
-    tau_syn_ms: float = 5.0
+    tau_mem_ms: TimeConstant = 20.0
+    tau_syn_ms: TimeConstant = 5.0
     threshold: float = 1.0
 
     def __post_init__(self) -> None:
@@ -66,10 +70,28 @@ class Population:
             raise NetworkError(f"population {self.name}: size {self.size!r} is not a whole number; give one above 0")
         if self.size < 1:
             raise NetworkError(f"population {self.name}: size {self.size} is below 1; give at least one neuron")
-        for field in ("tau_mem_ms", "tau_syn_ms", "threshold"):
+        for field in TIME_CONSTANTS:
             value = getattr(self, field)
-            if isinstance(value, bool) or not (isinstance(value, (int, float)) and 0 < value < math.inf):
-                raise NetworkError(f"population {self.name}: {field} {value} must be finite and above 0")
+            if isinstance(value, tuple):
+                if len(value) != self.size:
+                    raise NetworkError(
+                        f"population {self.name}: {field} has {len(value)} values for {self.size} neurons; give one a "
+                        "neuron, or one number for all"
+                    )
+                for neuron, one in enumerate(value):
+                    self._check_positive(f"{field} of neuron {neuron}", one)
+            else:
+                self._check_positive(field, value)
+        self._check_positive("threshold", self.threshold)
+
+    def _check_positive(self, what: str, value: object) -> None:
+        if isinstance(value, bool) or not (isinstance(value, (int, float)) and 0 < value < math.inf):
+            raise NetworkError(f"population {self.name}: {what} {value} must be finite and above 0")
+
+    @property
+    def heterogeneous(self) -> bool:
+        """Whether a time constant differs from neuron to neuron."""
+        return any(isinstance(getattr(self, field), tuple) for field in TIME_CONSTANTS)
 
 
 @dataclass(frozen=True)
@@ -180,11 +202,21 @@ class Network:
 
     @property
     def readout(self) -> Population:
-        """The one population that the network is read from; raises NetworkError if there is not exactly one."""
-        readouts = self.of_kind("leaky_readout")
-        if len(readouts) != 1:
-            raise NetworkError(f"network: {len(readouts)} leaky_readout populations, must be exactly 1")
-        return readouts[0]
+        """The one population that the network is read from: it projects to no other population but itself.
+
+        Raises
+        ------
+        NetworkError
+            If there is not exactly one such population.
+        """
+        passing_on = {p.source for p in self.projections if p.target != p.source}
+        outputs = [p for p in self.populations if p.kind != "spike_source" and p.name not in passing_on]
+        if len(outputs) != 1:
+            names = f" ({', '.join(p.name for p in outputs)})" if outputs else ""
+            raise NetworkError(
+                f"network: {len(outputs)} output populations{names}, which project to no other; must be exactly 1"
+            )
+        return outputs[0]
 
     def incoming(self, name: str) -> tuple[Projection, ...]:
         """Projections onto the population ``name``, in order."""
@@ -209,7 +241,10 @@ class Network:
         """Everything but the arrays, as JSON types; the inverse is `from_description`."""
         return {
             "dt_ms": self.dt_ms,
-            "populations": [dict(vars(p)) for p in self.populations],
+            "populations": [
+                {key: list(value) if isinstance(value, tuple) else value for key, value in vars(p).items()}
+                for p in self.populations
+            ],
             "projections": [
                 {"source": p.source, "target": p.target, "masked": p.mask is not None} for p in self.projections
             ],
@@ -222,23 +257,37 @@ class NeuronConstants:
 
         I <- beta I + A,   V <- alpha V + gain I,   spike if V >= threshold
 
+    A number for all neurons, or (size,) float64 where a time constant differs from neuron to neuron: `alpha` with
+    tau_mem, `beta` with tau_syn, `gain` with either.
+
     Source: design, law 2 (mlGeNN's discretisation; facts/training.md section 1.2).
     """
 
-    alpha: float
-    beta: float
-    gain: float
+    alpha: float | NDArray[np.float64]
+    beta: float | NDArray[np.float64]
+    gain: float | NDArray[np.float64]
     threshold: float
 
     @classmethod
     def of(cls, population: Population, dt_ms: float) -> NeuronConstants:
         """Constants of a trained population; the threshold of a readout is infinite."""
-        alpha = math.exp(-dt_ms / population.tau_mem_ms)
-        beta = math.exp(-dt_ms / population.tau_syn_ms)
-        # expm1 keeps the gain exact where dt is a small fraction of the time constants.
-        gain = math.expm1(-dt_ms / population.tau_mem_ms) * math.expm1(-dt_ms / population.tau_syn_ms)
         threshold = population.threshold if population.kind == "lif" else math.inf
-        return cls(alpha, beta, gain * population.tau_syn_ms / dt_ms, threshold)
+        tau_mem, tau_syn = population.tau_mem_ms, population.tau_syn_ms
+        if not (isinstance(tau_mem, tuple) or isinstance(tau_syn, tuple)):
+            # expm1 keeps the gain exact where dt is a small fraction of the time constants.
+            gain = math.expm1(-dt_ms / tau_mem) * math.expm1(-dt_ms / tau_syn) * tau_syn / dt_ms
+            return cls(math.exp(-dt_ms / tau_mem), math.exp(-dt_ms / tau_syn), gain, threshold)
+        # Neuron by neuron through the same functions: a neuron computes the same in whatever company.
+        mem, syn = (tau if isinstance(tau, tuple) else (tau,) * population.size for tau in (tau_mem, tau_syn))
+        pairs = zip(mem, syn, strict=True)
+        alone = [cls.of(replace(population, size=1, tau_mem_ms=m, tau_syn_ms=s), dt_ms) for m, s in pairs]
+        alpha, beta, gains = (np.array([getattr(c, k) for c in alone]) for k in ("alpha", "beta", "gain"))
+        return cls(
+            alpha if isinstance(tau_mem, tuple) else alone[0].alpha,
+            beta if isinstance(tau_syn, tuple) else alone[0].beta,
+            gains,
+            threshold,
+        )
 
 
 def make_projection(
@@ -267,7 +316,7 @@ def network_from_description(description: Mapping[str, Any], arrays: Mapping[str
         If a key or an array is missing or does not fit.
     """
     try:
-        populations = tuple(Population(**p) for p in description["populations"])
+        populations = tuple(_described(p) for p in description["populations"])
         projections: list[Projection] = []
         for entry in description["projections"]:
             name = f"{entry['source']}->{entry['target']}"
@@ -283,6 +332,11 @@ def network_from_description(description: Mapping[str, Any], arrays: Mapping[str
         raise NetworkError(
             f"network description: {type(error).__name__} {error}; the file is not one of ours"
         ) from error
+
+
+def _described(population: Mapping[str, Any]) -> Population:
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in population.items()}
+    return Population(**fields)
 
 
 def _stored(arrays: Mapping[str, NDArray[Any]], name: str, dtype: type[np.generic]) -> NDArray[Any]:

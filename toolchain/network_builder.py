@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.errors import RecipeError
-from toolchain.network import Network, Population, Projection, make_projection
-from toolchain.recipe import Initial, NetworkRecipe, ProjectionRecipe, Recipe
+from toolchain.network import Network, Population, Projection, TimeConstant, make_projection
+from toolchain.recipe import Initial, ProjectionRecipe, Recipe
+from toolchain.recipe.network_section import LOWEST_TAU_MS
 
 MAX_PAIRS = 2**31 - 1
 """Pairs of neurons of one projection: what an array index of 32 bits can say, 8 GiB of weights."""
@@ -25,20 +26,22 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *keys])))
 
 
-def build_network(recipe: Recipe, *, n_inputs: int, n_classes: int) -> Network:
+def build_network(recipe: Recipe, *, n_inputs: int, n_classes: int, n_traces: int | None = None) -> Network:
     """Build the network that training starts from.
 
     Parameters
     ----------
     recipe : a checked recipe
     n_inputs, n_classes : channels and labels of the dataset
+    n_traces : outputs of the target traces, where the network learns those and not one output a class
 
     Raises
     ------
     RecipeError
         If a size in the recipe contradicts the dataset, or a projection is too large to hold.
     """
-    populations = _populations(recipe.network, n_inputs, n_classes)
+    outputs = (n_classes, "classes") if n_traces is None else (n_traces, "target traces")
+    populations = _populations(recipe, n_inputs, outputs)
     sizes = {p.name: p.size for p in populations}
     for entry in recipe.network.projections:
         pairs = sizes[entry.source] * sizes[entry.target]
@@ -51,22 +54,36 @@ def build_network(recipe: Recipe, *, n_inputs: int, n_classes: int) -> Network:
     return Network(recipe.network.dt_ms, populations, projections)
 
 
-def _populations(network: NetworkRecipe, n_inputs: int, n_classes: int) -> tuple[Population, ...]:
+def _populations(recipe: Recipe, n_inputs: int, outputs: tuple[int, str]) -> tuple[Population, ...]:
+    network, seed = recipe.network, recipe.training.seed
+    sizes = {network.output: outputs}
+    sizes |= {n: (n_inputs, "channels") for n, p in network.populations.items() if p.kind == "spike_source"}
     populations = []
     for name, entry in network.populations.items():
-        size = entry.size
-        given = {"spike_source": n_inputs, "leaky_readout": n_classes}.get(entry.kind)
-        if given is not None and size not in (None, given):
-            what = "channels" if entry.kind == "spike_source" else "classes"
+        given, what = sizes.get(name, (entry.size, ""))
+        if entry.size not in (None, given):
             raise RecipeError(
-                f"recipe network.populations.{name}.size: {size}, but the dataset has {given} {what}; leave it out"
+                f"recipe network.populations.{name}.size: {entry.size}, but the dataset has {given} {what}; "
+                "leave it out"
             )
-        size = given if given is not None else size
-        assert size is not None
-        populations.append(
-            Population(name, entry.kind, size, entry.tau_mem_ms, entry.tau_syn_ms, entry.threshold),
+        assert given is not None
+        tau_mem, tau_syn = (
+            _time_constant(tau, given, generator(seed, name, field))
+            for field, tau in (("tau_mem", entry.tau_mem_ms), ("tau_syn", entry.tau_syn_ms))
         )
+        populations.append(Population(name, entry.kind, given, tau_mem, tau_syn, entry.threshold))
     return tuple(populations)
+
+
+def _time_constant(initial: Initial, size: int, random: np.random.Generator) -> TimeConstant:
+    """One number for all neurons, or one drawn for each; draws of a normal distribution below the floor are redrawn."""
+    if initial.constant is not None:
+        return initial.constant
+    drawn = _draw(initial, (size,), random)
+    while initial.normal is not None and np.any(low := drawn < LOWEST_TAU_MS):
+        # At least half of the draws are above the floor, for the recipe's mean is.
+        drawn[low] = _draw(initial, (int(np.count_nonzero(low)),), random)
+    return tuple(drawn.tolist())
 
 
 def _projection(entry: ProjectionRecipe, sizes: dict[str, int], seed: int) -> Projection:
@@ -80,7 +97,7 @@ def _projection(entry: ProjectionRecipe, sizes: dict[str, int], seed: int) -> Pr
     return make_projection(entry.source, entry.target, weight, delay, mask)
 
 
-def _draw(initial: Initial, shape: tuple[int, int], random: np.random.Generator) -> NDArray[np.float64]:
+def _draw(initial: Initial, shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float64]:
     if initial.normal is not None:
         return random.normal(initial.normal.mean, initial.normal.sd, shape)
     if initial.uniform is not None:

@@ -82,6 +82,21 @@ class SpikeTrains:
         return raster
 
 
+def concatenate(parts: Sequence[SpikeTrains]) -> SpikeTrains:
+    """Samples of all parts, in this order; raises InputError if their sources or lengths differ or there are none."""
+    sizes = sorted({(p.n_units, p.n_steps) for p in parts})
+    if len(sizes) != 1:
+        raise InputError(f"spikes: parts of (units, steps) {sizes} cannot be one set; bin them alike")
+    starts = np.cumsum([0, *(p.times.size for p in parts)])
+    offsets = [p.offsets[:-1] + start for p, start in zip(parts, starts[:-1], strict=True)]
+    return SpikeTrains(
+        np.concatenate([p.times for p in parts]),
+        np.concatenate([p.units for p in parts]),
+        np.concatenate([*offsets, starts[-1:]]).astype(np.int64),
+        *sizes[0],
+    )
+
+
 @dataclass(frozen=True)
 class Binning:
     """What turning events into steps removed, over all samples."""

@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.emulator import Emulation, emulate
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
 from hardware_targets.loihi.limits import ChipLimits
@@ -90,9 +91,12 @@ def quantise_network(
     Raises
     ------
     TargetLimitError
-        If no scale keeps a population from overflowing, or its threshold vanishes at the one that does.
+        If no scale keeps a population from overflowing, its threshold vanishes at the one that does, or its
+        neurons have time constants of their own.
     """
     simulated = [p for p in network.populations if p.kind != "spike_source"]
+    for population in simulated:
+        shared_constants(population, network.dt_ms)
     if known is not None and set(known) == {p.name for p in simulated}:
         integers = _round_all(network, known, limits)
         if not _overflowing(network, emulate(integers, calibration)):
@@ -164,7 +168,7 @@ def _overflowing(network: Network, result: Emulation) -> list[str]:
 
 def _largest_scale(network: Network, population: Population, limits: ChipLimits) -> float:
     """Scale at which the threshold or the largest weight reaches the end of its format."""
-    gain = NeuronConstants.of(population, network.dt_ms).gain
+    gain = shared_constants(population, network.dt_ms).gain
     peak = max((float(np.abs(p.weight).max(initial=0)) for p in network.incoming(population.name)), default=0.0)
     # The threshold of a readout is the largest there is; its voltage has to stay below it.
     by_threshold = limits["threshold_max"] / (population.threshold if population.kind == "lif" else 1.0)
@@ -207,7 +211,7 @@ def _scales_below(population: Population, ceiling: float) -> list[float]:
 def _closest_scale(network: Network, population: Population, ceiling: float, limits: ChipLimits) -> float:
     """Scale within the octave below `ceiling` at which the weights lose least, relative to their size."""
     candidates = ceiling * 2.0 ** (-np.arange(SCALES_PER_OCTAVE) / SCALES_PER_OCTAVE)
-    gain = NeuronConstants.of(population, network.dt_ms).gain
+    gain = shared_constants(population, network.dt_ms).gain
     errors = np.zeros(len(candidates))
     for projection in network.incoming(population.name):
         weights = projection.weight[projection.weight != 0].astype(np.float64)
@@ -218,7 +222,7 @@ def _closest_scale(network: Network, population: Population, ceiling: float, lim
 
 
 def _round_population(population: Population, dt_ms: float, scale: float, limits: ChipLimits) -> IntegerPopulation:
-    constants = NeuronConstants.of(population, dt_ms)
+    constants = shared_constants(population, dt_ms)
     decay_max = limits["decay_max"]
     # Lava adds one to du (ds_offset), so a current that never decays cannot be expressed: du = -1 is out of range.
     du = min(decay_max, max(0, round(4096 * (1 - constants.beta)) - 1))
@@ -260,7 +264,7 @@ def round_projection(
     projection: Projection, target: Population, dt_ms: float, scale: float, limits: ChipLimits
 ) -> IntegerProjection:
     """Quantise one projection at the scale of its target population."""
-    factor = NeuronConstants.of(target, dt_ms).gain * scale
+    factor = shared_constants(target, dt_ms).gain * scale
     integer, exponent, _ = round_weights(projection.weight.astype(np.float64), factor, limits)
     return IntegerProjection(
         projection.source, projection.target, integer, exponent, projection.slots(), projection.mask
@@ -279,7 +283,7 @@ def dequantised_weights(integers: IntegerNetwork, network: Network) -> Network:
     arrays = {}
     for projection in integers.projections:
         target = network[projection.target]
-        factor = NeuronConstants.of(target, network.dt_ms).gain * integers[projection.target].scale
+        factor = shared_constants(target, network.dt_ms).gain * integers[projection.target].scale
         weight = np.ldexp(projection.weight.astype(np.float64), projection.exponent) / factor
         arrays[projection.name] = (weight.astype(np.float32), projection.slots.astype(np.float32))
     return network.with_arrays(arrays)
@@ -289,7 +293,7 @@ def dequantised_constants(integers: IntegerNetwork, network: Network) -> dict[st
     """Neuron constants that the integers stand for; the gain is in the weights and keeps its trained value."""
     constants = {}
     for population in integers.simulated:
-        trained = NeuronConstants.of(network[population.name], network.dt_ms)
+        trained = shared_constants(network[population.name], network.dt_ms)
         # The chip asks v > vth << 6, so the smallest voltage that spikes is one more.
         threshold = (population.vth * SHIFT + 1) / (SHIFT * population.scale)
         constants[population.name] = NeuronConstants(

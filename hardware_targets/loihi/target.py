@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
 from hardware_targets.loihi.limits import ChipLimits, read_limits
 from hardware_targets.loihi.mapping import place_network
@@ -75,7 +76,7 @@ class LoihiQuantised:
         for projection in self.integers.projections:
             trained = self.trained_projection_weight(projection.name).astype(np.float64)
             target = self.trained[projection.target]
-            factor = NeuronConstants.of(target, self.trained.dt_ms).gain * self.integers[projection.target].scale
+            factor = shared_constants(target, self.trained.dt_ms).gain * self.integers[projection.target].scale
             found.append(
                 ProjectionError(
                     projection.name,
@@ -95,10 +96,11 @@ class LoihiQuantised:
         """Decays and thresholds before and after."""
         found = []
         for population in self.integers.simulated:
-            trained = NeuronConstants.of(self.trained[population.name], self.trained.dt_ms)
+            trained = shared_constants(self.trained[population.name], self.trained.dt_ms)
             chip = self.constants[population.name]
-            found.append(ConstantError(population.name, "current decay", trained.beta, chip.beta, population.du))
-            found.append(ConstantError(population.name, "voltage decay", trained.alpha, chip.alpha, population.dv))
+            beta, alpha = float(chip.beta), float(chip.alpha)
+            found.append(ConstantError(population.name, "current decay", trained.beta, beta, population.du))
+            found.append(ConstantError(population.name, "voltage decay", trained.alpha, alpha, population.dv))
             if population.kind == "lif":
                 found.append(
                     ConstantError(population.name, "threshold", trained.threshold, chip.threshold, population.vth)

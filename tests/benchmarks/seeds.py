@@ -19,8 +19,9 @@ from toolchain.cli.train_command import find_recipe
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.deployment.target import find_target
 from toolchain.recipe import read_recipe
-from toolchain.training.run_folder import create_run_folder
-from toolchain.training.trainer import prepare, train
+from toolchain.training.run_folder import RunFolder
+from toolchain.training.sweep import Seed, Spread, create_sweep, run_sweep
+from toolchain.training.trainer import TrainingResult
 
 
 def main() -> None:
@@ -31,27 +32,31 @@ def main() -> None:
     parser.add_argument("--vendor-samples", type=int, default=0)
     options = parser.parse_args()
     columns: dict[str, list[float]] = {"valid": [], "float": [], "emulator": [], "seconds": []}
+    recipe = read_recipe(find_recipe(options.recipe), [*options.overrides, "training.seed=1"])
+    target = find_target(recipe.deployment.target)
+    clock = [time.monotonic()]
+
+    def restart(seed: Seed, run: RunFolder) -> None:
+        clock[0] = time.monotonic()
+
+    def measure(seed: Seed, run: RunFolder, result: TrainingResult) -> None:
+        seconds = time.monotonic() - clock[0]
+        _, report = deploy(run, target, Options(vendor_samples=options.vendor_samples), lambda text: None)
+        rungs = {rung.rung: 100 * rung.accuracy for rung in report.ladder}
+        row = (100 * result.valid_accuracy, rungs["float"], rungs["emulator"], seconds)
+        for column, value in zip(columns.values(), row, strict=True):
+            column.append(value)
+        equal = f"  equal to {target.vendor}: {report.vendor_equal}" if options.vendor_samples else ""
+        print(
+            f"seed {seed.seed}: " + "  ".join(f"{k} {v:.2f}" for k, v in zip(columns, row, strict=True)) + equal,
+            flush=True,
+        )
+
     with tempfile.TemporaryDirectory() as folder:
-        for seed in range(1, options.seeds + 1):
-            recipe = read_recipe(find_recipe(options.recipe), [*options.overrides, f"training.seed={seed}"])
-            run = create_run_folder(Path(folder), recipe)
-            started = time.monotonic()
-            result = train(run, prepare(recipe))
-            seconds = time.monotonic() - started
-            target = find_target(recipe.deployment.target)
-            _, report = deploy(run, target, Options(vendor_samples=options.vendor_samples), lambda text: None)
-            rungs = {rung.rung: 100 * rung.accuracy for rung in report.ladder}
-            row = (100 * result.valid_accuracy, rungs["float"], rungs["emulator"], seconds)
-            for column, value in zip(columns.values(), row, strict=True):
-                column.append(value)
-            equal = f"  equal to {target.vendor}: {report.vendor_equal}" if options.vendor_samples else ""
-            print(
-                f"seed {seed}: " + "  ".join(f"{k} {v:.2f}" for k, v in zip(columns, row, strict=True)) + equal,
-                flush=True,
-            )
+        run_sweep(create_sweep(Path(folder), recipe, options.seeds), started=restart, finished=measure)
     for name, values in columns.items():
-        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-        print(f"{name}: {statistics.mean(values):.2f} ± {deviation:.2f}")
+        spread = Spread.of(values)
+        print(f"{name}: {spread.mean:.2f} ± {spread.deviation:.2f}")
     lost = [a - b for a, b in zip(columns["float"], columns["emulator"], strict=True)]
     print(f"points lost on the emulator: mean {statistics.mean(lost):+.2f}, worst {max(lost):+.2f}")
 

@@ -97,3 +97,24 @@ def test_doctor_names_this_interpreter(capsys: pytest.CaptureFixture[str], monke
     found = json.loads(run_cli(capsys, monkeypatch, "doctor", "--json").out)
     assert sys.executable in found["python"]
     assert "loihi2 vendor code" in found
+
+
+def test_several_seeds_are_trained_by_one_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["train", "sequence", "--set", "training.epochs=2", "--seeds", "2"]
+    finished = run_cli(capsys, monkeypatch, *arguments)
+    assert finished.code == 0
+    first, second, last = finished.out.splitlines()
+    assert first.startswith("seed 1: test ")
+    assert first.endswith("runs/sequence-1")
+    assert second.endswith("runs/sequence-2")
+    assert last.startswith("runs/sequence-sweep-1.json: test ")
+    assert " ± " in last
+    assert last.endswith("over 2 seeds")
+    again = json.loads(run_cli(capsys, monkeypatch, "train", "--resume", "runs/sequence-sweep-1.json", "--json").out)
+    assert [s["run"] for s in again["seeds"]] == ["sequence-1", "sequence-2"]
+    assert set(again["summary"]["test_accuracy"]) == {"mean", "deviation"}
+    both = run_cli(capsys, monkeypatch, "train", "--resume", "runs/sequence-sweep-1.json", "--seeds", "3")
+    assert both.code == 2
+    assert "takes no RECIPE, --set or --seeds" in both.err

@@ -157,8 +157,8 @@ def test_the_weighted_average_prefers_arrivals_that_do_not_meet(sets: dict[str, 
     def value(*arrivals: int) -> float:
         current = voltage = total = 0.0
         for t in range(dataset.n_steps):
-            current = c.beta * current + arrivals.count(t)
-            voltage = c.alpha * voltage + c.gain * current
+            current = float(c.beta * current + arrivals.count(t))
+            voltage = float(c.alpha * voltage + c.gain * current)
             total += float(np.exp(-t / dataset.n_steps)) * voltage / dataset.n_steps
         return total
 

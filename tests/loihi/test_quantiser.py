@@ -218,8 +218,8 @@ def test_scale_is_chosen_so_that_a_marginal_neuron_still_spikes() -> None:
     constants = NeuronConstants.of(network(1.0)["a"], 1.0)
     current, voltage, peak = 0.1 * 6.25, 0.0, 0.0
     for _ in range(30):
-        voltage = constants.alpha * voltage + constants.gain * current
-        current *= constants.beta
+        voltage = float(constants.alpha * voltage + constants.gain * current)
+        current *= float(constants.beta)
         peak = max(peak, voltage)
     assert len(quiet.trace(spikes, 0).spikes["a"][0]) == 0
     for margin in (1.0001, 0.9999):
@@ -227,3 +227,16 @@ def test_scale_is_chosen_so_that_a_marginal_neuron_still_spikes() -> None:
         integers = quantise_network(trained, spikes, LIMITS)
         fired = emulate(integers, spikes).neuron_counts["a"][0].tolist()
         assert fired == [int(margin > 1), 0]
+
+
+@pytest.mark.parametrize("field", ["tau_mem_ms", "tau_syn_ms"])
+@pytest.mark.parametrize("name", ["a", "out"])
+def test_time_constants_of_each_neuron_are_refused(field: str, name: str) -> None:
+    random = np.random.default_rng(0)
+    network = random_network("feedforward", random, max_slot=5)
+    changed = tuple(
+        replace(p, **{field: tuple(10.0 + i for i in range(p.size))}) if p.name == name else p  # type: ignore[arg-type]
+        for p in network.populations
+    )
+    with pytest.raises(TargetLimitError, match=rf"population {name}: its \d neurons .* train with one number"):
+        quantise_network(replace(network, populations=changed), random_spikes(random, 2, 5, 20, 0.1), LIMITS)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.oracles.reference_losses import F64, output_of, push
-from toolchain.network import Network
+from toolchain.network import Network, Population
 from toolchain.objective import Objective
 
 
@@ -29,11 +29,16 @@ class State:
     current: dict[str, F64] = field(default_factory=dict)
 
 
-def constants(network: Network, name: str) -> tuple[float, float, float]:
+def taus(population: Population) -> tuple[F64, F64]:
+    """tau_mem and tau_syn, ms; of all neurons () or of each (size,)."""
+    return np.asarray(population.tau_mem_ms, dtype=np.float64), np.asarray(population.tau_syn_ms, dtype=np.float64)
+
+
+def constants(network: Network, name: str) -> tuple[F64, F64, F64]:
     """alpha, beta and gain * (1 - alpha) of a population, straight from the equations of the design."""
-    population, dt = network[name], network.dt_ms
-    alpha, beta = np.exp(-dt / population.tau_mem_ms), np.exp(-dt / population.tau_syn_ms)
-    return alpha, beta, (1 - alpha) * population.tau_syn_ms / dt * (1 - beta)
+    dt, (tau_mem, tau_syn) = network.dt_ms, taus(network[name])
+    alpha, beta = np.exp(-dt / tau_mem), np.exp(-dt / tau_syn)
+    return alpha, beta, (1 - alpha) * tau_syn / dt * (1 - beta)
 
 
 def simulate(
@@ -123,7 +128,8 @@ def gradients(
     for t in range(steps - 1, -1, -1):
         for p in simulated:
             alpha, beta = decays[p.name]
-            ratio = p.tau_mem_ms / (p.tau_mem_ms - p.tau_syn_ms)
+            tau_mem, tau_syn = taus(p)
+            ratio = tau_mem / (tau_mem - tau_syn)
             u = pushed.drive[t] if p.name == output.name else 0.0
             v, i = lv[p.name][t + 1], li[p.name][t + 1]
             li[p.name][t] = u + (i - u) * beta + ratio * (v - u) * (alpha - beta)
@@ -152,7 +158,7 @@ def gradients(
         j = np.arange(post.size)
         for t, i in np.argwhere(state.spikes[projection.source]):
             at = t + 1 + slots[projection.name][i]
-            dw[i] -= post.tau_syn_ms / network.dt_ms * li[post.name][at, j]
+            dw[i] -= taus(post)[1] / network.dt_ms * li[post.name][at, j]
             dd[i] -= projection.weight[i] * (li[post.name][at, j] - lv[post.name][at, j])
         if projection.mask is not None:
             dw, dd = dw * projection.mask, dd * projection.mask

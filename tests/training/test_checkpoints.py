@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,15 @@ from toolchain.recipe import Recipe, parse_recipe
 from toolchain.storage import load_arrays, save_arrays
 from toolchain.training.checkpoints import FORMAT, Progress, load_checkpoint, load_network, save_checkpoint
 from toolchain.training.optimiser import Adam
+from toolchain.training.patience import Patience
 from toolchain.training.run_folder import RunFolder, create_run_folder
+from toolchain.training.schedule import Plateau
 
 GONE: Any = object()
-PROGRESS = Progress(7, 5, 0.75, 0.5, {"epoch": 7, "valid_loss": 0.5, "silent_neurons": {"a": 1}})
+PROGRESS = Progress(
+    7, 5, 0.75, 0.5, {"epoch": 7, "valid_loss": 0.5, "silent_neurons": {"a": 1}}, Plateau(0.25, Patience(0.5, 2)),
+    Patience(0.75, 3),
+)  # fmt: skip
 NETWORK = random_network("recurrent_masked", np.random.default_rng(1))
 assert NETWORK["a"].size != NETWORK["in"].size, "a transposed array must not fit"
 Arrays = dict[str, NDArray[Any]]
@@ -209,15 +214,23 @@ def test_a_checkpoint_without_one_of_its_arrays_or_keys_is_refused(good: Path) -
         assert outcome(load, rewritten(good, {name: GONE})), name
     for key in header:
         assert outcome(load, rewritten(good, header={key: GONE})), key
-    for key in vars(PROGRESS):
-        left = {k: v for k, v in vars(PROGRESS).items() if k != key}
+    for key in asdict(PROGRESS):
+        left = {k: v for k, v in asdict(PROGRESS).items() if k != key}
         assert outcome(load, rewritten(good, header={"progress": left})), key
 
 
-@pytest.mark.parametrize("value", [FORMAT + 1, 0, "1", None, [1]], ids=repr)
+@pytest.mark.parametrize("value", [FORMAT + 1, 0, "1", None, [1], True], ids=repr)
 def test_another_format_is_refused(good: Path, value: Any) -> None:
     message = outcome(load, rewritten(good, header={"format": value}))
-    assert f"format {value!r}, this version reads {FORMAT}" in message
+    assert f"format {value!r}, this version reads 1 and {FORMAT}" in message
+
+
+def test_a_checkpoint_of_the_first_format_is_deployed_but_not_gone_on_with(good: Path) -> None:
+    """It held neither the state of the schedule nor that of early stopping."""
+    progress = {k: v for k, v in asdict(PROGRESS).items() if k not in ("plateau", "early_stop")}
+    old = rewritten(good, header={"format": 1, "progress": progress})
+    assert parameters(load_network(old)) == parameters(NETWORK)
+    assert "format 1 lacks what resuming needs since format 2; its network can be deployed" in outcome(load, old)
 
 
 WRONG: dict[str, list[Any]] = {
@@ -226,12 +239,14 @@ WRONG: dict[str, list[Any]] = {
     "best_accuracy": ["0.5", None, [0.5], {}],
     "best_loss": ["0.5", None, [0.5], {}],
     "line": ["x", 1, None, [1]],
+    "plateau": [None, 1, [], {}, {"factor": 1.0}, {"factor": "1", "loss": {}}, {"factor": 2, "loss": {}}],
+    "early_stop": [None, 1, [], {"best": "1"}, {"waited": -1}, {"waited": 1.5}, {"waited": True}, {"other": 1}],
 }
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in WRONG.items() for value in values])
 def test_progress_that_no_run_can_have_is_refused(good: Path, key: str, value: Any) -> None:
-    assert outcome(load, rewritten(good, header={"progress": {**vars(PROGRESS), key: value}}))
+    assert outcome(load, rewritten(good, header={"progress": {**asdict(PROGRESS), key: value}}))
 
 
 @pytest.mark.parametrize("value", [-1, "3", 2.5, None, float("inf"), float("nan"), True, [1]], ids=repr)

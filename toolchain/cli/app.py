@@ -47,7 +47,11 @@ def train(
     runs: Annotated[Path, typer.Option(help="Folder in which the run folder is made.")] = Path("runs"),
     resume: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(metavar="RUN", help="Go on with a run folder, from its last checkpoint."),
+        typer.Option(metavar="RUN", help="Go on with a run folder, from its last checkpoint, or a sweep."),
+    ] = None,
+    seeds: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Train so many seeds from that of the recipe on, each in its own run folder."),
     ] = None,
     threads: Annotated[
         Optional[int],  # noqa: UP045
@@ -62,7 +66,7 @@ def train(
     """Train the network of a recipe; writes a run folder."""
     from toolchain.cli import train_command
 
-    emit(train_command.run(recipe, set_ or [], runs, resume, threads, print_config, dry_run, json), json)
+    emit(train_command.run(recipe, set_ or [], runs, resume, seeds, threads, print_config, dry_run, json), json)
 
 
 @app.command()

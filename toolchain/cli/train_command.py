@@ -14,6 +14,7 @@ from toolchain.recipe import read_recipe
 
 if TYPE_CHECKING:
     from toolchain.training.run_folder import RunFolder
+    from toolchain.training.sweep import Sweep
     from toolchain.training.trainer import Task
 
 
@@ -22,6 +23,7 @@ def run(
     overrides: list[str],
     runs: Path,
     resume: Path | None,
+    seeds: int | None,
     threads: int | None,
     print_config: bool,
     dry_run: bool,
@@ -29,26 +31,34 @@ def run(
 ) -> Any:
     """Train, or say what would be trained."""
     from toolchain.training.run_folder import RunFolder, create_run_folder
+    from toolchain.training.sweep import create_sweep, load_sweep
     from toolchain.training.trainer import prepare
 
+    sweep = None
     if resume is not None:
-        if recipe_name or overrides:
+        if recipe_name or overrides or seeds:
             raise InputError(
-                f"--resume {resume}: takes neither RECIPE nor --set, the run's recipe is frozen; leave them out"
+                f"--resume {resume}: takes no RECIPE, --set or --seeds, the run's recipe is frozen; leave them out"
             )
-        if not resume.is_dir():
+        if resume.is_file():
+            sweep = load_sweep(resume)
+        elif not resume.is_dir():
             raise CheckpointError(f"run folder {resume} does not exist; give a folder that `delayline train` made")
         run_folder = RunFolder(resume)
-        recipe = run_folder.recipe()
+        recipe = sweep.recipe if sweep else run_folder.recipe()
     elif recipe_name is None:
         raise InputError("train: neither RECIPE nor --resume given; try `delayline train yin_yang`")
     else:
         recipe = read_recipe(find_recipe(recipe_name), overrides)
     if print_config:
         return recipe.model_dump(mode="json", by_alias=True) if json else recipe.dump().rstrip()
-    task = prepare(recipe)
     if dry_run:
-        return _sizes(task, json)
+        return _sizes(prepare(recipe), json)
+    if sweep is not None:
+        return _sweep(sweep, threads, json)
+    task = prepare(recipe)
+    if seeds is not None:
+        return _sweep(create_sweep(runs, recipe, seeds), threads, json)
     if resume is None:
         run_folder = create_run_folder(runs, recipe)
         say(f"train {recipe.name} -> {run_folder.path}")
@@ -96,6 +106,32 @@ def _train(run_folder: RunFolder, task: Task, resume: bool, threads: int | None,
         f"validation {percent(result.valid_accuracy)} (best, epoch {result.best_epoch}), "
         f"{time.monotonic() - started:.0f} s"
     )
+
+
+def _sweep(sweep: Sweep, threads: int | None, json: bool) -> Any:
+    from toolchain.training.sweep import run_sweep
+
+    try:
+        run_sweep(
+            sweep,
+            threads=threads,
+            listen=lambda: progress_listener(sweep.recipe.training.epochs),
+            started=lambda seed, run: say(f"train {sweep.recipe.name}, seed {seed.seed} -> {run.path}"),
+        )
+    except KeyboardInterrupt:
+        say(f"go on with: delayline train --resume {sweep.path}")
+        raise
+    if json:
+        return {"sweep": str(sweep.path), **sweep.to_json()}
+    lines = [
+        f"seed {s.seed}: test {percent(s.result.test_accuracy)}, validation {percent(s.result.valid_accuracy)} "
+        f"(best, epoch {s.result.best_epoch}), {sweep.run_folder(s).path}"
+        for s in sweep.seeds
+        if s.result
+    ]
+    words = (("test", "test_accuracy"), ("validation", "valid_accuracy"))
+    spreads = (f"{w} {100 * sweep.spreads[k].mean:.2f} ± {100 * sweep.spreads[k].deviation:.2f} %" for w, k in words)
+    return "\n".join([*lines, f"{sweep.path}: {', '.join(spreads)} over {len(lines)} seeds"])
 
 
 def progress_listener(epochs: int) -> Any:

@@ -21,10 +21,17 @@ from toolchain.spikes import Binning, SpikeTrains
 
 @dataclass(frozen=True)
 class Samples:
-    """Spikes and labels of one split; ``labels[s]`` in 0..n_classes-1."""
+    """Spikes and labels of one split.
+
+    Attributes
+    ----------
+    labels : (n_samples,) in 0..n_classes-1
+    speakers : (n_samples,) who each sample is from; None where the task does not know
+    """
 
     spikes: SpikeTrains
     labels: NDArray[np.int64]
+    speakers: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class Dataset:
     ----------
     provenance : one line for every report: where the data come from, and whether they are real or made
     binning : what turning events into steps removed
+    targets : (n_classes, n_outputs, n_steps) voltage that the outputs are to follow for each class; None where the
+        task has no such traces
     """
 
     train: Samples
@@ -43,6 +52,7 @@ class Dataset:
     n_classes: int
     provenance: str
     binning: Binning
+    targets: NDArray[np.float32] | None = None
 
     @property
     def n_inputs(self) -> int:

@@ -1,9 +1,13 @@
-"""Checkpoints: the network, both optimisers and the place in the run, in one file."""
+"""Checkpoints: the network, both optimisers and the place in the run, in one file.
+
+Format 2 added the state of the schedule and of early stopping. A network is read from either format; training goes on
+from the present one only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +19,28 @@ from toolchain.event_graph import flatten, unflatten
 from toolchain.network import Network, network_from_description
 from toolchain.storage import load_arrays, save_arrays
 from toolchain.training.optimiser import Adam
+from toolchain.training.patience import Patience
+from toolchain.training.schedule import Plateau
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
 MOMENTS = ("first", "second")
 
 
 @dataclass
 class Progress:
-    """Where a run stands after `epoch` epochs; `line` is that epoch's entry in metrics.jsonl."""
+    """Where a run stands after `epoch` epochs; `line` is that epoch's entry in metrics.jsonl.
+
+    `plateau` and `early_stop` are what the schedule and early stopping remember from epoch to epoch.
+    """
 
     epoch: int
     best_epoch: int
     best_accuracy: float
     best_loss: float
     line: dict[str, Any]
+    plateau: Plateau = field(default_factory=Plateau)
+    early_stop: Patience = field(default_factory=Patience)
 
     def __post_init__(self) -> None:
         for name in ("epoch", "best_epoch"):
@@ -40,6 +52,13 @@ class Progress:
         line: object = self.line
         if not isinstance(line, dict):
             raise ValueError(f"line {line!r} is not a mapping")
+
+
+def progress_from_json(value: Any) -> Progress:
+    """The inverse of `dataclasses.asdict`; raises KeyError, TypeError or ValueError if it is none."""
+    plateau = {**value["plateau"]}
+    plateau["loss"] = Patience(**plateau["loss"])
+    return Progress(**{**value, "plateau": Plateau(**plateau), "early_stop": Patience(**value["early_stop"])})
 
 
 def _require_count(value: object, name: str) -> None:
@@ -70,7 +89,7 @@ def save_checkpoint(path: Path, network: Network, optimisers: Mapping[str, Adam]
         "format": FORMAT,
         "network": network.describe(),
         "adam_steps": steps,
-        "progress": vars(progress),
+        "progress": asdict(progress),
     }
     save_arrays(path, arrays, header)
 
@@ -86,9 +105,14 @@ def load_checkpoint(path: Path, network: Network, optimisers: Mapping[str, Adam]
     Raises
     ------
     CheckpointError
-        If it cannot be read or belongs to another network.
+        If it cannot be read, belongs to another network or is of an earlier format.
     """
     stored, arrays, header = _read(path)
+    if header["format"] != FORMAT:
+        raise CheckpointError(
+            f"checkpoint {path}: format {header['format']} lacks what resuming needs since format {FORMAT}; its "
+            "network can be deployed, to train it start a new run"
+        )
     if stored.describe() != network.describe():
         raise CheckpointError(f"checkpoint {path}: its network is not that of the recipe; start a new run")
     for ours, theirs in zip(network.projections, stored.projections, strict=True):
@@ -108,7 +132,7 @@ def load_checkpoint(path: Path, network: Network, optimisers: Mapping[str, Adam]
                 setattr(adam, moment, array.copy())
             _require_count(header["adam_steps"][name], f"adam_steps.{name}")
             adam.steps = header["adam_steps"][name]
-        progress = Progress(**header["progress"])
+        progress = progress_from_json(header["progress"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path}: {error!r} in its header; it is damaged, use another") from error
     # Through the flat form: what training goes on with is exactly what it would have had.
@@ -117,8 +141,12 @@ def load_checkpoint(path: Path, network: Network, optimisers: Mapping[str, Adam]
 
 def _read(path: Path) -> tuple[Network, dict[str, NDArray[Any]], dict[str, Any]]:
     arrays, header = load_arrays(path)
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"checkpoint {path}: format {header.get('format')!r}, this version reads {FORMAT}")
+    number = header.get("format")
+    if isinstance(number, bool) or number not in READABLE:
+        raise CheckpointError(
+            f"checkpoint {path}: format {number!r}, this version reads {' and '.join(map(str, READABLE))}; use the "
+            "version that wrote it"
+        )
     try:
         network = network_from_description(header["network"], arrays)
     except (NetworkError, KeyError) as error:

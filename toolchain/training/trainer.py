@@ -1,32 +1,37 @@
 """The training loop: epochs of batches, validation, checkpoints, and resuming to the bit.
 
-Every random number of an epoch comes from a generator seeded by the run's seed and the epoch, and every
-checkpoint is taken between epochs. So a run that was killed and resumed ends in the same weights as
-one that was not.
+Every random number of an epoch comes from a generator seeded by the run's seed and the epoch, every checkpoint is
+taken between epochs and holds all that an epoch leaves to the next. So a run that was killed and resumed ends in
+the same weights as one that was not.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.datasets import Dataset, load_dataset
-from toolchain.errors import CheckpointError, UnstableTrainingError
+from toolchain.datasets import Dataset, Samples, load_dataset
+from toolchain.datasets.augmentation import Augmented, augment
+from toolchain.datasets.splits import split_validation
+from toolchain.errors import CheckpointError, RecipeError, UnstableTrainingError
 from toolchain.event_graph import EventGraph, build_event_graph, flatten, unflatten
 from toolchain.network import Network
 from toolchain.network_builder import build_network, generator
-from toolchain.objective import Objective
 from toolchain.recipe import Recipe
 from toolchain.storage import write_json
-from toolchain.training.backends import Engine, make_engine
+from toolchain.training.backends import Engine
 from toolchain.training.checkpoints import Progress, load_checkpoint, load_network, save_checkpoint
+from toolchain.training.engines import training_engine
 from toolchain.training.optimiser import Adam
+from toolchain.training.patience import Patience
+from toolchain.training.revival import Revival
 from toolchain.training.run_folder import RunFolder
+from toolchain.training.schedule import epoch_factor, warm_up_factors
 
 
 class Listener(Protocol):
@@ -51,13 +56,17 @@ class Silent:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The best checkpoint of a run, and what it does on the test set."""
+    """The best checkpoint of a run, and what it does on the test set.
+
+    `ended` says why training did: "epochs", "accuracy" (`stop_at_accuracy`) or "early_stop".
+    """
 
     network: Network
     best_epoch: int
     valid_accuracy: float
     test_accuracy: float
     test_samples: int
+    ended: str
 
 
 @dataclass(frozen=True)
@@ -69,16 +78,28 @@ class Task:
     network: Network
 
 
-def prepare(recipe: Recipe) -> Task:
-    """Load the data of a recipe and build its network.
+def prepare(recipe: Recipe, dataset: Dataset | None = None) -> Task:
+    """Load the data of a recipe, unless `dataset` is what `load_dataset` makes of it, and build its network.
 
     Raises
     ------
     RecipeError
-        If the task or one of its options does not exist, or a size contradicts the data.
+        If the task or one of its options does not exist, a size contradicts the data, or the data lack what the
+        recipe asks for: target traces, speakers.
     """
-    dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
-    return Task(recipe, dataset, build_network(recipe, n_inputs=dataset.n_inputs, n_classes=dataset.n_classes))
+    dataset = dataset or load_dataset(recipe.dataset.task, recipe.dataset.options)
+    settings = recipe.training
+    n_traces = None
+    if settings.loss == "mse":
+        if dataset.targets is None:
+            raise RecipeError(
+                f"recipe training.loss: mse needs target traces, which task {recipe.dataset.task} has not; give another"
+            )
+        n_traces = dataset.targets.shape[1]
+    if settings.validation is not None:
+        dataset = split_validation(dataset, settings.validation, recipe.dataset.task, settings.seed)
+    network = build_network(recipe, n_inputs=dataset.n_inputs, n_classes=dataset.n_classes, n_traces=n_traces)
+    return Task(recipe, dataset, network)
 
 
 def train(
@@ -118,19 +139,12 @@ class _Trainer:
         self.weights, self.delays = flatten(network, "weight"), flatten(network, "delay")
         weight_rate, delay_rate = _rates(network, recipe)
         self.optimisers = {"weight": Adam(weight_rate), "delay": Adam(delay_rate)}
-        self.engine: Engine = make_engine(
-            settings.backend,
-            network,
-            dataset.n_steps,
-            max_slot=settings.max_slot,
-            objective=Objective(settings.readout),
-            min_slope=settings.min_slope,
-            threads=threads,
-        )
+        self.revival = Revival(network, self.graph, weight_rate > 0, settings.revive)
+        self.engine: Engine = training_engine(recipe, dataset, network, threads)
 
     def fit(self, *, resume: bool) -> TrainingResult:
         progress = self._start(resume)
-        while progress.epoch < self.settings.epochs and not self._good_enough(progress):
+        while (ended := self._ended(progress)) is None:
             progress = self._epoch(progress)
         best = load_network(self.run.checkpoint("best"))
         self.engine.set_parameters(flatten(best, "weight"), flatten(best, "delay"))
@@ -142,12 +156,14 @@ class _Trainer:
             progress.best_accuracy,
             float(np.mean(prediction == test.labels)),
             test.labels.size,
+            ended,
         )
         write_json(
             self.run.summary_file,
             {
                 "best_epoch": result.best_epoch,
                 "epochs": progress.epoch,
+                "ended": ended,
                 "valid_accuracy": result.valid_accuracy,
                 "test_accuracy": result.test_accuracy,
                 "test_samples": result.test_samples,
@@ -180,8 +196,9 @@ class _Trainer:
     def _epoch(self, before: Progress) -> Progress:
         epoch = before.epoch + 1
         started = time.monotonic()
-        factor = self.settings.rate_decay ** (epoch - 1)
-        spikes, labels = self.dataset.train.spikes, self.dataset.train.labels
+        factor = epoch_factor(self.settings, epoch, before.plateau)
+        samples, augmented = self._samples(epoch)
+        spikes, labels = samples.spikes, samples.labels
         order = generator(self.settings.seed, "order", epoch).permutation(labels.size)
         loss, correct, done, guarded, clipped = 0.0, 0, 0, 0, 0
         neuron_spikes = np.zeros(self.graph.n_neurons, dtype=np.int64)
@@ -189,22 +206,20 @@ class _Trainer:
             # The gradient belongs to the parameters of its own forward pass, and no batch is left out.
             self.engine.set_parameters(self.weights, self.delays)
             gradient = self.engine.gradients(spikes, labels, batch)
-            self.optimisers["weight"].step(self.weights, gradient.weight, factor)
-            self.optimisers["delay"].step(self.delays, gradient.delay, factor)
+            weight_factor, delay_factor = warm_up_factors(self.settings, self.optimisers["weight"].steps)
+            self.optimisers["weight"].step(self.weights, gradient.weight, factor * weight_factor)
+            self.optimisers["delay"].step(self.delays, gradient.delay, factor * delay_factor)
             clipped += self._clip_delays()
             done += batch.size
             loss += gradient.loss * batch.size
             correct += gradient.correct
             guarded += gradient.guarded
             neuron_spikes += gradient.neuron_spikes
-            if not np.isfinite(loss):
-                raise UnstableTrainingError(
-                    f"run folder {self.run.path}: the loss of epoch {epoch} is {loss}; lower training.weight_rate "
-                    f"{self.settings.weight_rate:g} or the initial weights; the checkpoint of epoch {before.epoch} "
-                    "is whole"
-                )
+            self._require_finite(loss, "loss", epoch)
             self.listener.batch(epoch, done, order.size, loss / done, correct / done)
+        revived = self.revival.revive(self.weights, neuron_spikes)
         accuracy, valid_loss = self._validate()
+        self._require_finite(valid_loss, "validation loss", epoch)
         line = {
             "epoch": epoch,
             "train_loss": loss / done,
@@ -215,20 +230,53 @@ class _Trainer:
             "silent_neurons": self._silent(neuron_spikes),
             "slopes_guarded": guarded,
             "delays_clipped": clipped,
+            "revived": revived,
+            "augmentation": vars(augmented),
+            "rate_factor": factor,
             "seconds": round(time.monotonic() - started, 3),
         }
-        progress = Progress(epoch, before.best_epoch, before.best_accuracy, before.best_loss, line)
+        progress = replace(
+            before,
+            epoch=epoch,
+            line=line,
+            plateau=before.plateau.after(valid_loss, self.settings),
+            early_stop=self._waited(before.early_stop, line),
+        )
         if (accuracy, -valid_loss) > (before.best_accuracy, -before.best_loss):
-            progress = Progress(epoch, epoch, accuracy, valid_loss, line)
+            progress = replace(progress, best_epoch=epoch, best_accuracy=accuracy, best_loss=valid_loss)
             self._save("best", progress)
         self._save("last", progress)
         self.run.write_metrics([*self.run.metrics(), line])
         self.listener.epoch(line)
         return progress
 
-    def _good_enough(self, progress: Progress) -> bool:
-        goal = self.settings.stop_at_accuracy
-        return goal is not None and progress.best_accuracy >= goal
+    def _samples(self, epoch: int) -> tuple[Samples, Augmented]:
+        settings, train = self.settings.augmentation, self.dataset.train
+        if not settings.active:
+            return train, Augmented()
+        return augment(train, settings, generator(self.settings.seed, "augment", epoch))
+
+    def _ended(self, progress: Progress) -> str | None:
+        """Why training is over, or None while it is not."""
+        goal, early = self.settings.stop_at_accuracy, self.settings.early_stop
+        if goal is not None and progress.best_accuracy >= goal:
+            return "accuracy"
+        if early is not None and progress.early_stop.waited >= early.patience:
+            return "early_stop"
+        return "epochs" if progress.epoch >= self.settings.epochs else None
+
+    def _waited(self, before: Patience, line: dict[str, Any]) -> Patience:
+        early = self.settings.early_stop
+        if early is None:
+            return before
+        return before.after(line[early.watch], larger_is_better=early.watch != "valid_loss")
+
+    def _require_finite(self, loss: float, what: str, epoch: int) -> None:
+        if not np.isfinite(loss):
+            raise UnstableTrainingError(
+                f"run folder {self.run.path}: the {what} of epoch {epoch} is {loss}; lower training.weight_rate "
+                f"{self.settings.weight_rate:g} or the initial weights; the checkpoint of epoch {epoch - 1} is whole"
+            )
 
     def _validate(self) -> tuple[float, float]:
         self.engine.set_parameters(self.weights, self.delays)

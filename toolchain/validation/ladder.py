@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from toolchain.datasets import Samples
 from toolchain.deployment.target import Quantised, Traces
 from toolchain.network import Network
-from toolchain.objective import Objective, Reading
+from toolchain.objective import Reading
 from toolchain.readouts import readout_values
 from toolchain.recipe import Recipe
 from toolchain.report.content import Rung
@@ -65,7 +65,7 @@ def float_engine(recipe: Recipe, network: Network, steps: int, quantised: Quanti
         network,
         steps,
         max_slot=max(network.max_slot, recipe.training.max_slot),
-        objective=Objective(recipe.training.readout),
+        objective=recipe.training.objective(),
         constants=quantised.constants if quantised else None,
     )
 

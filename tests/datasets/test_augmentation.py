@@ -1,0 +1,187 @@
+"""Augmentation: each change against the same change done event by event, and nothing lost without being counted."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.networks import random_spikes
+from toolchain.datasets import Samples
+from toolchain.datasets.augmentation import Augmented, augment, blend, channel_shift, dropout, time_shift
+from toolchain.errors import InputError
+from toolchain.network_builder import generator
+from toolchain.recipe.training_section import AugmentationSection
+from toolchain.spikes import SpikeTrains, bin_events
+
+quick = settings(deadline=None, max_examples=60)
+seeds = st.integers(0, 2**32 - 1)
+Events = list[tuple[int, int]]
+
+
+def events(spikes: SpikeTrains, sample: int) -> Events:
+    """(time, unit) of each event of a sample, in order."""
+    part = slice(int(spikes.offsets[sample]), int(spikes.offsets[sample + 1]))
+    return list(zip(spikes.times[part].tolist(), spikes.units[part].tolist(), strict=True))
+
+
+def some(seed: int, rate: float = 0.2) -> Samples:
+    random = np.random.default_rng(seed)
+    spikes = random_spikes(random, int(random.integers(1, 7)), int(random.integers(1, 9)), 12, rate)
+    return Samples(spikes, random.integers(0, 3, spikes.n_samples))
+
+
+@given(seeds, st.integers(1, 20), st.booleans())
+@quick
+def test_a_shift_moves_all_events_of_a_sample_by_one_number_within_bounds(seed: int, most: int, in_time: bool) -> None:
+    spikes = some(seed).spikes
+    shifted, outside = (time_shift if in_time else channel_shift)(spikes, most, np.random.default_rng(seed))
+    lost = 0
+    for sample in range(spikes.n_samples):
+        before, after = events(spikes, sample), events(shifted, sample)
+        fitting = []
+        for by in range(-most, most + 1):
+            moved = [(t + by, u) if in_time else (t, u + by) for t, u in before]
+            fitting.append([e for e in moved if 0 <= e[0] < spikes.n_steps and 0 <= e[1] < spikes.n_units])
+        assert after in fitting
+        lost += len(before) - len(after)
+    assert outside == lost
+
+
+@pytest.mark.parametrize("shift", [channel_shift, time_shift])
+def test_shifts_are_uniform_from_minus_n_to_n(shift: object) -> None:
+    """One event in the middle of 9 x 9, moved by -2..2, 5000 times; each move within five standard errors of 1/5."""
+    n = 5000
+    spikes, _ = bin_events([(np.array([4]), np.array([4]))] * n, 9, 9)
+    moved, outside = (channel_shift if shift is channel_shift else time_shift)(spikes, 2, np.random.default_rng(0))
+    place, still = (moved.units, moved.times) if shift is channel_shift else (moved.times, moved.units)
+    assert outside == 0
+    assert (still == 4).all()
+    counts = np.bincount(place, minlength=9)
+    assert counts[[0, 1, 7, 8]].sum() == 0
+    assert np.abs(counts[2:7] / n - 0.2).max() < 5 * (0.2 * 0.8 / n) ** 0.5
+
+
+@given(seeds, st.floats(0, 0.999))
+@quick
+def test_dropout_takes_events_out_and_counts_them(seed: int, probability: float) -> None:
+    spikes = some(seed).spikes
+    left, removed = dropout(spikes, probability, np.random.default_rng(seed))
+    assert removed == spikes.times.size - left.times.size
+    for sample in range(spikes.n_samples):
+        assert set(events(left, sample)) <= set(events(spikes, sample))
+
+
+def test_dropout_is_as_likely_as_asked() -> None:
+    spikes = random_spikes(np.random.default_rng(1), 40, 50, 60, 0.2)
+    n = spikes.times.size
+    assert n > 10_000
+    removed = dropout(spikes, 0.3, np.random.default_rng(0))[1]
+    assert removed / n == pytest.approx(0.3, abs=5 * (0.3 * 0.7 / n) ** 0.5)
+    assert dropout(spikes, 0.0, np.random.default_rng(0))[1] == 0
+
+
+def moved_to_the_middle(one: Events, other: Events) -> tuple[Events, Events]:
+    """Both moved to the middle of their centres of mass, by whole numbers; not at all where one is silent."""
+    if not one or not other:
+        return one, other
+    centres = [np.mean(part, axis=0) for part in (one, other)]
+    middle = (centres[0] + centres[1]) / 2
+    moved: list[Events] = []
+    for part, centre in zip((one, other), centres, strict=True):
+        t, u = (int(by) for by in np.rint(middle - centre))
+        moved.append([(time + t, unit + u) for time, unit in part])
+    return moved[0], moved[1]
+
+
+@given(seeds, st.integers(1, 12))
+@quick
+def test_a_blend_is_made_of_two_samples_of_its_class(seed: int, examples: int) -> None:
+    samples = some(seed)
+    spikes = samples.spikes
+    more, counts = blend(samples, examples, np.random.default_rng(seed))
+    assert (more.spikes.n_samples, more.labels.size) == (examples, examples)
+    possible = {}
+    for label in set(samples.labels.tolist()):
+        members = np.flatnonzero(samples.labels == label).tolist()
+        pairs = [(a, b) for a in members for b in members if a != b or len(members) == 1]
+        possible[label] = [moved_to_the_middle(events(spikes, a), events(spikes, b)) for a, b in pairs]
+    for sample in range(examples):
+        found = set(events(more.spikes, sample))
+        assert any(found <= {*one, *other} for one, other in possible[int(more.labels[sample])])
+    assert min(astuple(counts)) >= 0
+
+
+def test_every_event_of_the_parents_of_blends_is_accounted_for() -> None:
+    """With one class of two samples the parents of each blend are these two."""
+    spikes = random_spikes(np.random.default_rng(3), 2, 20, 30, 0.3)
+    samples = Samples(spikes, np.zeros(2, dtype=np.int64))
+    more, counts = blend(samples, 400, np.random.default_rng(0))
+    total = 400 * spikes.times.size
+    assert more.spikes.times.size + counts.outside + counts.merged + counts.removed == total
+    assert counts.removed / total == pytest.approx(0.5, abs=5 * 0.5 / total**0.5)
+    one, other = moved_to_the_middle(events(spikes, 0), events(spikes, 1))
+    inside = [e for e in (*one, *other) if 0 <= e[0] < 30 and 0 <= e[1] < 20]
+    # Every event has its half, and one that both have is there but where both are lost.
+    seen: dict[tuple[int, int], int] = {}
+    for sample in range(400):
+        for event in events(more.spikes, sample):
+            seen[event] = seen.get(event, 0) + 1
+    assert set(seen) == set(inside)
+    for event, times in seen.items():
+        expected = 1 - 0.5 ** inside.count(event)
+        assert times / 400 == pytest.approx(expected, abs=6 * (expected * (1 - expected) / 400) ** 0.5)
+
+
+def test_blends_of_one_sample_in_its_class_are_thinned_copies() -> None:
+    samples = Samples(random_spikes(np.random.default_rng(3), 2, 10, 30, 0.3), np.array([0, 1]))
+    more, counts = blend(samples, 50, np.random.default_rng(0))
+    assert counts.outside == 0
+    for sample, label in enumerate(more.labels.tolist()):
+        assert set(events(more.spikes, sample)) <= set(events(samples.spikes, label))
+
+
+def test_classes_of_blends_come_as_often_as_in_the_set() -> None:
+    labels = np.repeat([0, 1], [30, 10])
+    samples = Samples(random_spikes(np.random.default_rng(3), 40, 2, 3, 0.3), labels)
+    share = np.mean(blend(samples, 4000, np.random.default_rng(0))[0].labels == 1)
+    assert share == pytest.approx(0.25, abs=5 * (0.25 * 0.75 / 4000) ** 0.5)
+
+
+def test_samples_of_no_set_cannot_be_blended() -> None:
+    empty = Samples(bin_events([], 3, 4)[0], np.zeros(0, dtype=np.int64))
+    more, counts = blend(empty, 5, np.random.default_rng(0))
+    assert (more.labels.size, counts) == (0, Augmented())
+
+
+def test_more_places_than_can_be_numbered_are_refused() -> None:
+    spikes, _ = bin_events([(np.array([0]), np.array([0]))], 2**20, 2**30)
+    with pytest.raises(InputError, match=r"blend: 10000 samples of 1048576 units .* 63 bits of numbers; make fewer"):
+        blend(Samples(spikes, np.zeros(1, dtype=np.int64)), 10_000, np.random.default_rng(0))
+
+
+EVERYTHING = AugmentationSection(channel_shift=2, time_shift=3, blend=4, dropout=0.2)
+
+
+@given(seeds)
+@quick
+def test_an_epoch_is_decided_by_its_generator_and_holds_every_label(seed: int) -> None:
+    samples = some(seed)
+    one, counts = augment(samples, EVERYTHING, generator(1, "augment", 3))
+    again, same_counts = augment(samples, EVERYTHING, generator(1, "augment", 3))
+    for field in ("times", "units", "offsets"):
+        assert np.array_equal(getattr(one.spikes, field), getattr(again.spikes, field))
+    assert counts == same_counts
+    assert np.array_equal(one.labels, again.labels)
+    assert one.labels.size == samples.labels.size + 4
+    assert np.array_equal(one.labels[: samples.labels.size], samples.labels)
+
+
+def test_epochs_differ() -> None:
+    samples = some(5, rate=0.4)
+    one, other = (augment(samples, EVERYTHING, generator(1, "augment", epoch))[0] for epoch in (1, 2))
+    assert not np.array_equal(one.spikes.units, other.spikes.units)
+    assert not EVERYTHING.model_copy(update=dict.fromkeys(AugmentationSection.model_fields, 0)).active

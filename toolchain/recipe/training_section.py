@@ -1,0 +1,166 @@
+"""The training part of a recipe: what is minimised, by which steps, on which data, and when it ends."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from toolchain.objective import COMBINATIONS, LossName, Objective, Reading
+from toolchain.recipe.sections import Section
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+# Keys that only some choices use, with what they are where the recipe leaves them out.
+LOSS_KEYS: dict[tuple[str, str], dict[str, float]] = {
+    ("first_spike", "cross_entropy"): {"temperature_ms": 1.0, "late_penalty_ms": 0.01},
+    ("first_spike", "relative_mse"): {"margin_ms": 1.0},
+}
+DECAY_KEYS: dict[str, dict[str, float]] = {"cosine": {"final": 0.01}, "plateau": {"factor": 0.5, "patience": 10}}
+
+
+def _completed(value: Any, keys: dict[str, float] | None) -> Any:
+    """Recipe data with the keys that a choice uses filled in where they are left out."""
+    return {**keys, **value} if isinstance(value, dict) and keys else value
+
+
+class RatesSection(Section):
+    """Spikes a trial that each hidden neuron is drawn to, and how strongly; the strength may differ by population."""
+
+    target_spikes: NotNegative = 14.0
+    strength: NotNegative = 0.0
+    strength_of: dict[str, NotNegative] = Field(default_factory=dict)
+
+
+class AugmentationSection(Section):
+    """What is changed in the training samples of each epoch; see `toolchain.datasets.augmentation`."""
+
+    channel_shift: Count = 0
+    time_shift: Count = 0
+    blend: Count = 0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is changed at all."""
+        return any((self.channel_shift, self.time_shift, self.blend, self.dropout))
+
+
+class WarmUpSection(Section):
+    """Step sizes that start at a fraction of themselves and grow by the same factor with each batch."""
+
+    batches: Annotated[int, Field(ge=1)]
+    start: Annotated[float, Field(gt=0, le=1, alias="from")]
+    which: Literal["weights", "both"] = "weights"
+
+
+class ScheduleSection(Section):
+    """How the step sizes of weights and delays change; see `toolchain.training.schedule`."""
+
+    warm_up: WarmUpSection | None = None
+    decay: Literal["exponential", "constant", "cosine", "plateau"] = "exponential"
+    final: Annotated[float, Field(ge=0, le=1)] | None = None
+    factor: Annotated[float, Field(gt=0, lt=1)] | None = None
+    patience: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, value: Any) -> Any:
+        return _completed(value, DECAY_KEYS.get(str(value.get("decay"))) if isinstance(value, dict) else None)
+
+    @model_validator(mode="after")
+    def _keys_are_used(self) -> ScheduleSection:
+        for decay, keys in DECAY_KEYS.items():
+            for key in keys:
+                if self.decay != decay and getattr(self, key) is not None:
+                    raise ValueError(f"{key}: decay {self.decay} does not use it, {decay} does; leave it out")
+        return self
+
+
+class EarlyStopSection(Section):
+    """End when what is watched has not become better for so many epochs."""
+
+    patience: Annotated[int, Field(ge=1)]
+    watch: Literal["valid_accuracy", "valid_loss", "train_accuracy"] = "valid_accuracy"
+
+
+class ValidationSection(Section):
+    """Part of the training set that replaces the dataset's own validation set: a fraction, or speakers."""
+
+    fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    speaker: Annotated[list[int], Field(min_length=1)] | None = None
+
+    @field_validator("speaker", mode="before")
+    @classmethod
+    def _one_speaker(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ValidationSection:
+        if (self.fraction is None) == (self.speaker is None):
+            raise ValueError("give exactly one of fraction, speaker")
+        return self
+
+
+class TrainingRecipe(Section):
+    """How to learn.
+
+    Rates are Adam step sizes: of weights in units of weight, of delays in slots. `rate_decay` multiplies
+    both after every epoch. `revive` is added to the incoming weights of neurons that were silent for an epoch.
+    """
+
+    backend: Literal["cpu"] = "cpu"
+    readout: Reading = "exp_weighted_average"
+    loss: LossName = "cross_entropy"
+    epochs: Annotated[int, Field(ge=0, le=100_000)] = 50
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    weight_rate: NotNegative = 1e-3
+    delay_rate: NotNegative = 0.1
+    rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_slot: Annotated[int, Field(ge=0, le=65_534)] = 62
+    min_slope: Positive = 0.05
+    stop_at_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    temperature_ms: Positive | None = None
+    late_penalty_ms: NotNegative | None = None
+    margin_ms: NotNegative | None = None
+    rates: RatesSection = RatesSection()
+    revive: NotNegative = 0.0
+    augmentation: AugmentationSection = AugmentationSection()
+    schedule: ScheduleSection = ScheduleSection()
+    early_stop: EarlyStopSection | None = None
+    validation: ValidationSection | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        choice = (str(value.get("readout")), str(value.get("loss", "cross_entropy")))
+        return _completed(value, LOSS_KEYS.get(choice))
+
+    @model_validator(mode="after")
+    def _loss_goes_with_readout(self) -> TrainingRecipe:
+        fitting = COMBINATIONS[self.readout]
+        if self.loss not in fitting:
+            raise ValueError(f"loss: {self.loss} does not go with readout {self.readout}; give {' or '.join(fitting)}")
+        for (readout, loss), keys in LOSS_KEYS.items():
+            for key in keys:
+                if (self.readout, self.loss) != (readout, loss) and getattr(self, key) is not None:
+                    raise ValueError(
+                        f"{key}: loss {self.loss} of readout {self.readout} does not use it, {loss} of {readout} does; "
+                        "leave it out"
+                    )
+        if self.rate_decay != 1 and self.schedule.decay != "exponential":
+            raise ValueError(
+                f"rate_decay: {self.rate_decay:g} is of schedule.decay exponential, not of {self.schedule.decay}; "
+                "leave one of them out"
+            )
+        return self
+
+    def objective(self) -> Objective:
+        """How the network is read and what is minimised, with the defaults where the loss has no use for a key."""
+        given = {key: getattr(self, key) for keys in LOSS_KEYS.values() for key in keys}
+        return Objective(self.readout, self.loss, **{k: v for k, v in given.items() if v is not None})
