@@ -1,8 +1,8 @@
 """`make bench`: print a table of ratios against peers and write build/bench.json.
 
-Each figure is the median of several, ours and the peer's in the same run on the same machine. `ratio` above 1 means
-that ours is better. The other training frameworks live in an environment of their own, made on demand; `make bench
-PEERS=0` leaves their rows out.
+Each figure is the median of several, ours and the peer's in the same run on the same machine, training on one core in
+processor time. `ratio` above 1 means that ours is better. The other training frameworks live in an environment of their
+own, made on demand; `make bench PEERS=0` leaves their rows out.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from tests.benchmarks.workload import seconds
+from tests.benchmarks.workload import cpu_seconds
 
 TABLES = {"L1-sized, 32 KiB": 2**15, "L2-sized, 512 KiB": 2**19, "DRAM-sized, 256 MiB": 2**28}
 REPEATS = 7
@@ -96,7 +96,7 @@ def _last_cache() -> int:
 
 def _median(call: Callable[[], object]) -> float:
     call()
-    return statistics.median(seconds(call) for _ in range(REPEATS))
+    return statistics.median(cpu_seconds(call) for _ in range(REPEATS))
 
 
 def _kernel(function: Any) -> Any:

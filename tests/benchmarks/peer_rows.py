@@ -83,14 +83,22 @@ def _peer(row: str, script: str) -> dict[str, Any] | None:
     if isinstance(python, PeersMissingError):
         print(f"{row}: left out, {python}")
         return None
-    try:
-        return _run(python, f"tests.benchmarks.peers.{script}")
-    except PeersMissingError as error:
-        print(f"{row}: left out, {error}")
+    measured = _outcome(python, f"tests.benchmarks.peers.{script}")
+    if isinstance(measured, PeersMissingError):
+        print(f"{row}: left out, {measured}")
         return None
+    return measured
 
 
 @cache
+def _outcome(python: Path, module: str) -> dict[str, Any] | PeersMissingError:
+    """Run a peer once for all of its rows, also where it fails."""
+    try:
+        return _run(python, module)
+    except PeersMissingError as error:
+        return error
+
+
 def _run(python: Path, module: str) -> dict[str, Any]:
     """Run a module on the workload in a process of its own; return the JSON of its last line."""
     with tempfile.TemporaryDirectory() as folder:

@@ -4,8 +4,8 @@
 
 From the benchmark's workload (700-256-20, recurrent, 1000 steps, 8,000 input spikes, 14 spikes a hidden neuron, slots 0
 to 62) each panel changes one quantity and scales the input weights so that the others stay. A figure is the median
-time of a whole training step of a batch of 8 on one core. A synaptic event is one spike on one synapse, forward and
-backward counted apart; events that arrive after the end of the sample count too, though they have no effect.
+processor time of a whole training step of a batch of 8 on one core. A synaptic event is one spike on one synapse,
+forward and backward counted apart; events that arrive after the end of the sample count too, though without effect.
 
 Writes docs/figures/scaling.svg and prints a table, then the same as Markdown. Takes one to three minutes.
 """
@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.benchmarks.workload import TrainingStep, Workload, busy, on_one_core, prepare, seconds
+from tests.benchmarks.workload import TrainingStep, Workload, busy, cpu_seconds, on_one_core, prepare
 
 OUTPUT = Path(__file__).parents[2] / "docs" / "figures" / "scaling.svg"
 BASE = Workload(batch=8)
@@ -85,7 +85,7 @@ def measure() -> Iterator[Point]:
                 prepared = prepare(workload)
                 step = TrainingStep(prepared, prepared.engine())
                 step()
-                ms = 1e3 * statistics.median(seconds(step) for _ in range(REPEATS)) / workload.batch
+                ms = 1e3 * statistics.median(cpu_seconds(step) for _ in range(REPEATS)) / workload.batch
                 measured[workload] = (prepared.rate, 2 * prepared.events, ms)
             yield Point(axis, getattr(workload, axis), *measured[workload])
 
@@ -102,7 +102,7 @@ def draw(points: Sequence[Point], path: Path) -> None:
 
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+    from matplotlib.ticker import NullFormatter, NullLocator, ScalarFormatter
 
     with plt.rc_context({"svg.hashsalt": "delayline", "svg.fonttype": "none", "font.size": 9, "axes.axisbelow": True}):
         figure, panels = plt.subplots(1, len(AXES), figsize=(13, 3.1), sharey=True, layout="constrained")
@@ -110,7 +110,9 @@ def draw(points: Sequence[Point], path: Path) -> None:
             own = [p for p in points if p.axis == axis]
             values = [p.value for p in own]
             base = getattr(BASE, axis)
-            panel.plot(values, [p.ms for p in own], "o-", color="#0072b2", markersize=4, linewidth=1.5)
+            panel.plot(
+                values, [p.ms for p in own], "o-", color="#0072b2", markersize=4, linewidth=1.5, label="measured"
+            )
             at_base = [p.ms for p in own if p.value == base]
             if at_base:
                 panel.axhline(at_base[0], color="#999999", linewidth=0.8, linestyle=":")
@@ -120,7 +122,7 @@ def draw(points: Sequence[Point], path: Path) -> None:
             panel.set(xscale="log", yscale="log", xlabel=label)
             panel.set_xticks([values[0], base, values[-1]] if values[-1] != base else [values[0], values[-1]])
             panel.xaxis.set_major_formatter(ScalarFormatter())
-            panel.xaxis.set_minor_locator(LogLocator(subs=[]))
+            panel.xaxis.set_minor_locator(NullLocator())
             panel.yaxis.set_major_formatter(ScalarFormatter())
             panel.yaxis.set_minor_formatter(NullFormatter())
             panel.grid(which="major", color="#dddddd", linewidth=0.6)

@@ -85,20 +85,20 @@ def loss_of(spikes: Any, weight: Any, response: Any, labels: Any) -> Any:
 def measure(step: Callable[[int], float], batch: int, repeats: int) -> dict[str, float]:
     """Time `step(n)`, a training step on the first n samples that returns spikes a hidden neuron and sample.
 
-    The step on one sample goes first: as a warm-up, and so that memory that does not grow with the batch is not
-    counted to its samples.
+    Processor times, as of ours; there is one thread. The step on one sample goes first: as a warm-up, and so
+    that memory that does not grow with the batch is not counted to its samples.
     """
     step(1)
-    started = time.perf_counter()
+    started = time.process_time()
     step(1)
-    single = time.perf_counter() - started
+    single = time.process_time() - started
     peak = _peak_mib()
     times = []
     rate = 0.0
     for _ in range(repeats):
-        started = time.perf_counter()
+        started = time.process_time()
         rate = step(batch)
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     return {
         "ms_per_sample": 1e3 * statistics.median(times) / batch,
         "ms_alone": 1e3 * single,

@@ -2,8 +2,9 @@
 
 The fastest plain formulation that we found: the input projection of all steps is one product, the hidden layer is
 snn.Synaptic (current and voltage, as our neurons; reset by subtraction, which snnTorch computes faster than to zero)
-stepped in time with one product for the recurrence, and the readouts are one product with their filter. Inputs are
-made dense beforehand, which is not timed. Nothing is compiled; its cost does not depend on spikes.
+stepped in time with one product for the recurrence, and the readouts are one product with their filter. snn.RSynaptic,
+the same with a bias, took as long. Inputs are made dense beforehand, which is not timed. Nothing is compiled; the cost
+does not depend on spikes.
 """
 
 from __future__ import annotations
