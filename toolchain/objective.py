@@ -18,8 +18,9 @@ Losses of a sample of class c:
     mse             1/2T sum over outputs and steps of (V - Y_c)^2, Y_c the target trace of class c
 
 An output that stays silent has no gradient: no change of a weight moves a spike that is not there. Where the correct
-output is silent its voltage at the last step is therefore pushed up, by what the derivative of the loss with respect
-to its spike time would be if it had spiked there. This nudge is the one part of training that is not the gradient.
+output is silent its voltage at the last step is therefore pushed up, by what the derivative of the loss with respect to
+its spike time would be if every silent output had spiked there. This nudge is the one part of the loss that is not the
+gradient. With a margin of 0 and no spike of any output it is 0 too, and nothing is left to learn from.
 
 Sources: Meszaros, Knight, Nowotny 2025, equations 71 and 72; mlGeNN 2.3.1, event_prop_compiler.py; Wunderlich, Pehle
 2021 for the cross-entropy of first spikes (facts/training.md sections 1.7 and 2.1).

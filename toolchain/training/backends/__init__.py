@@ -22,17 +22,18 @@ from toolchain.spikes import SpikeTrains
 
 @dataclass(frozen=True)
 class RateTarget:
-    """Spike-rate regulariser of a population: at each of its spikes lambda_V -= strength (n - spikes).
+    """Spike-rate regulariser of a population: at each of its spikes lambda_V -= dt strength (n - spikes).
 
-    n is the number of spikes of the neuron in a sample, averaged over the batch of this very forward pass, so a neuron
-    that is too busy is pushed down at each of its spikes and one that is too quiet is pushed up, equally hard. Of
-    mlGeNN's k (Nowotny, Turner, Knight 2025) the strength here is k tau_mem, its loss being divided by tau_mem
-    (facts/training.md 1.5, 2.2).
+    n is the number of spikes of the neuron in a sample, averaged over the batch of this very forward pass, so a
+    neuron that is too busy is pushed down at each of its spikes and one that is too quiet is pushed up, equally hard.
+    It is the gradient of -tau_mem strength (n - spikes) V at the spike. mlGeNN's k (Nowotny, Turner, Knight 2025) is
+    strength / tau_mem for leaky readouts, whose loss it divides by tau_mem, and strength for first spikes
+    (facts/training.md sections 1.5, 2.2).
 
     Parameters
     ----------
     spikes : per neuron and sample, >= 0
-    strength : >= 0, in units of loss per V and spike
+    strength : >= 0, in units of loss per V, spike and ms
     """
 
     spikes: float

@@ -156,7 +156,7 @@ class CpuEngine:
         for name, rate in self._rates.items():
             neurons = self.graph.neurons(self.network[name])
             excess = mean_spikes[neurons] - rate.spikes
-            self._neurons.push[self._layout.row[neurons]] = rate.strength * excess
+            self._neurons.push[self._layout.row[neurons]] = rate.strength * self.network.dt_ms * excess
 
     def _make_lanes(self, count: int, kept: int) -> list[Lane]:
         layout, outputs = self._layout, self.network.readout.size
