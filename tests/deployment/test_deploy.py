@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.deployment.fakes import FaultyVendor
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.deployment.target import Traces
-from toolchain.errors import InputError, MissingDependencyError, TargetLimitError
+from toolchain.errors import InputError, MissingDependencyError, RecipeError, TargetLimitError
 from toolchain.storage import write_atomically
 from toolchain.training.run_folder import RunFolder
 from toolchain.validation.validate import validate
@@ -133,3 +134,15 @@ def test_emulator_validation_repeats_the_rung(run: RunFolder) -> None:
 def test_more_vendor_samples_than_there_are_is_refused(run: RunFolder) -> None:
     with pytest.raises(InputError, match="--vendor-samples 301: the test set of digits has 300"):
         deploy(run, FaultyVendor(), Options(vendor_samples=301), silent)
+
+
+@pytest.mark.parametrize("choice", [{"readout": "first_spike"}, {"readout": "trace", "loss": "mse"}])
+def test_a_reading_that_no_chip_is_compared_by_yet_is_refused_first(run: RunFolder, choice: dict[str, str]) -> None:
+    recipe = yaml.safe_load(run.recipe_file.read_text())
+    recipe["training"] = choice
+    if choice["readout"] == "first_spike":
+        recipe["network"]["populations"]["output"] = {"kind": "lif"}
+    run.recipe_file.write_text(yaml.safe_dump(recipe))
+    with pytest.raises(RecipeError, match=f"training.readout {choice['readout']} cannot be deployed; train with"):
+        deploy(run, FaultyVendor(), Options(), silent)
+    assert not (run.path / "loihi2").exists()
