@@ -6,6 +6,7 @@
 .PHONY: help setup demo test test-all lint bench constraints clean
 
 RUN = .venv/bin/python -m
+PEERS = 1
 
 # Runs the set-up with the first Python that really runs: a python3 on PATH may be a pyenv shim that only
 # prints an error. .venv's own comes first since it is there whenever there is nothing to do.
@@ -48,8 +49,8 @@ lint: setup  ## ruff and mypy
 	  echo "lint: mypy is left out, as types are written against NumPy's of Python 3.10"; \
 	fi
 
-bench: setup  ## run the benchmarks
-	@$(RUN) tests.benchmarks
+bench: setup  ## run the benchmarks; PEERS=0 without the other training frameworks
+	@PEERS=$(PEERS) $(RUN) tests.benchmarks
 
 constraints:  ## resolve all dependencies again; UPGRADE=--upgrade for the newest of each
 	@uv=$$($(SETUP) --print-uv) && \
@@ -58,6 +59,6 @@ constraints:  ## resolve all dependencies again; UPGRADE=--upgrade for the newes
 	  --custom-compile-command 'make constraints' --output-file toolchain/bootstrap/constraints.txt
 
 clean:  ## remove what make made; runs/ stays
-	rm -rf .venv .venv-newest .venv-tools .venv.lock build dist *.egg-info
+	rm -rf .venv .venv-newest .venv-peers .venv-tools .venv.lock build dist *.egg-info
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

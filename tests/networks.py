@@ -11,8 +11,13 @@ from toolchain.spikes import SpikeTrains, bin_events
 SHAPES = ("feedforward", "two_layers", "recurrent", "skip", "two_coupled", "recurrent_masked")
 
 
-def random_network(shape: str, random: np.random.Generator, max_slot: int = 9) -> Network:
-    """A network of one of `SHAPES`, with weights that make its neurons spike now and then."""
+def random_network(
+    shape: str, random: np.random.Generator, max_slot: int = 9, *, spiking_output: bool = False
+) -> Network:
+    """A network of one of `SHAPES`, with weights that make its neurons spike now and then.
+
+    Its three outputs are leaky readouts, or lif neurons some of which stay silent.
+    """
 
     def layer(name: str) -> Population:
         return Population(
@@ -21,7 +26,7 @@ def random_network(shape: str, random: np.random.Generator, max_slot: int = 9) -
 
     populations = [Population("in", "spike_source", 5)]
     populations += [layer("a")] + ([layer("b")] if shape in ("two_layers", "skip", "two_coupled") else [])
-    populations += [Population("out", "leaky_readout", 3, 20.0, 5.0)]
+    populations += [Population("out", "lif" if spiking_output else "leaky_readout", 3, 20.0, 5.0, 0.7)]
     sizes = {p.name: p.size for p in populations}
     last = populations[-2].name
     edges = {
@@ -35,7 +40,7 @@ def random_network(shape: str, random: np.random.Generator, max_slot: int = 9) -
 
     def projection(source: str, target: str) -> Projection:
         size = (sizes[source], sizes[target])
-        mean = 3.0 if source == "in" else 0.5
+        mean = 3.0 if source == "in" else 1.2 if target == "out" and spiking_output else 0.5
         mask = random.random(size) < 0.6 if shape == "recurrent_masked" else None
         return make_projection(source, target, random.normal(mean, 1.0, size), random.uniform(0, max_slot, size), mask)
 

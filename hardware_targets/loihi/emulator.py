@@ -43,9 +43,11 @@ class Emulation:
 
     Attributes
     ----------
-    readout_v : (n_samples, n_steps, n_readout) int32, voltage of the readout at the end of each step
+    readout_v : (n_samples, n_steps, n_readout) int32, voltage of the leaky readout at the end of each step; without
+        one (n_samples, n_steps, 0)
     spike_counts : population -> (n_samples,) int64, spikes of each sample; spike sources included
     neuron_counts : simulated population -> (n_samples, n) int64, spikes of each neuron
+    first_spikes : simulated population -> (n_samples, n) int64, step of the first spike, n_steps without one
     wraps : population -> number of times that u left 24 bits and wrapped
     clips : population -> number of times that v left 24 bits and was clipped
     readout_spikes : readout population -> number of spikes; each one resets a saturated voltage to 0
@@ -58,6 +60,7 @@ class Emulation:
     readout_v: NDArray[np.int32]
     spike_counts: dict[str, NDArray[np.int64]]
     neuron_counts: dict[str, NDArray[np.int64]]
+    first_spikes: dict[str, NDArray[np.int64]]
     wraps: dict[str, int]
     clips: dict[str, int]
     readout_spikes: dict[str, int]
@@ -92,7 +95,7 @@ def emulate(
 
     Parameters
     ----------
-    network : with exactly one `leaky_readout`
+    network : with at most one `leaky_readout`
     spikes : input; its units are the neurons of the spike sources, in the order of the network
     traces : also keep u, v and spikes of every neuron at every step (9 bytes each)
     threads : samples run at the same time; None uses every core this process may use
@@ -100,24 +103,25 @@ def emulate(
     Raises
     ------
     NetworkError
-        If an integer of the network is outside what Loihi can hold, or there is not one readout.
+        If an integer of the network is outside what Loihi can hold, or there is more than one readout.
     InputError
         If the spikes are of another number of units than the network has.
     """
     check_integers(network)
     readouts = [p for p in network.populations if p.kind == "leaky_readout"]
-    if len(readouts) != 1:
+    if len(readouts) > 1:
         raise NetworkError(
-            f"network: {len(readouts)} leaky_readout populations, must be exactly 1; read from one population"
+            f"network: {len(readouts)} leaky_readout populations, must be at most 1; read from one population"
         )
     tables = _build_tables(network)
     check_sources(network, spikes)
     first = {p.name: int(f) for p, f in zip(tables.neurons, _firsts(tables.neurons), strict=True)}
     n_samples, n_steps, n = spikes.n_samples, spikes.n_steps, tables.n_neurons
-    readout_first = first[readouts[0].name]
-    readout_v = np.zeros((n_samples, n_steps, readouts[0].size), dtype=np.int32)
+    readout_first = first[readouts[0].name] if readouts else 0
+    readout_v = np.zeros((n_samples, n_steps, sum(p.size for p in readouts)), dtype=np.int32)
     counts = np.zeros((n_samples, len(tables.neurons), 4), dtype=np.int64)
     neuron_counts = np.zeros((n_samples, n), dtype=np.int64)
+    first_spikes = np.full((n_samples, n), n_steps, dtype=np.int64)
     shape = (n_samples, n_steps, n) if traces else (0, 0, 0)
     trace_u, trace_v = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
     trace_s = np.zeros(shape, dtype=np.bool_)
@@ -130,7 +134,7 @@ def emulate(
         *(np.ascontiguousarray(a) for a in (spikes.times, spikes.units, spikes.offsets)),
         *(tables.synapse_ptr, tables.reach, tables.addend, tables.population_of),
         *(tables.keep_u, tables.keep_v, tables.threshold),
-        *(readout_first, readout_v, counts, neuron_counts, traces, trace_u, trace_v, trace_s),
+        *(readout_first, readout_v, counts, neuron_counts, first_spikes, traces, trace_u, trace_v, trace_s),
     )
     kernel = _kernel()
     _spread(
@@ -153,6 +157,7 @@ def emulate(
         clips={name: int(totals[i, _CLIPS]) for name, i in index.items()},
         readout_spikes={p.name: int(totals[index[p.name], _SPIKES]) for p in readouts},
         neuron_counts={name: neuron_counts[:, part] for name, part in columns.items()},
+        first_spikes={name: first_spikes[:, part] for name, part in columns.items()},
         peaks={name: int(counts[:, i, _PEAK].max(initial=0)) for name, i in index.items()},
         u={name: trace_u[:, :, part] for name, part in traced.items()},
         v={name: trace_v[:, :, part] for name, part in traced.items()},
@@ -279,6 +284,7 @@ def _run_samples(
     readout_v: NDArray[Any],
     counts: NDArray[Any],
     neuron_counts: NDArray[Any],
+    first_spikes: NDArray[Any],
     traces: bool,
     trace_u: NDArray[Any],
     trace_v: NDArray[Any],
@@ -348,6 +354,7 @@ def _run_samples(
                 if spike:
                     counts[sample, population_of[j], 2] += 1
                     neuron_counts[sample, j] += 1
+                    first_spikes[sample, j] = min(first_spikes[sample, j], step)
                     source = n_sources + j
                     for synapse in range(synapse_ptr[source], synapse_ptr[source + 1]):
                         place = row + reach[synapse]

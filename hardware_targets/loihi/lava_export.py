@@ -33,7 +33,7 @@ from hardware_targets.loihi.integer_network import (
 )
 from hardware_targets.loihi.lava_template import HEAD, READ, README, RECORDING, SPARSE_IMPORT, TAIL
 from toolchain.errors import InputError
-from toolchain.readouts import ReadoutName
+from toolchain.objective import Reading
 from toolchain.spikes import SpikeTrains
 
 SCRIPT_NAME = "network.py"
@@ -47,7 +47,7 @@ def write_lava_folder(
     labels: NDArray[Any] | None,
     folder: Path,
     *,
-    readout: ReadoutName = "exp_weighted_average",
+    readout: Reading = "exp_weighted_average",
 ) -> None:
     """Write the network, the samples and the script that runs them into `folder`, which is created.
 
@@ -56,7 +56,7 @@ def write_lava_folder(
     network : any number of populations and projections, self projections included
     spikes : at least one sample and one step; units are the neurons of the spike sources in order
     labels : (n_samples,) integers, or None; with labels and one readout the script prints an accuracy
-    readout : how it reads a class from the voltage (`toolchain.readouts`)
+    readout : how it reads a class (`toolchain.objective`)
 
     Raises
     ------
@@ -208,19 +208,20 @@ def _projection_block(projection: IntegerProjection, names: dict[str, str]) -> s
     return "\n".join(lines) + "\n"
 
 
-def _script(network: IntegerNetwork, names: dict[str, str], readout: ReadoutName) -> str:
+def _script(network: IntegerNetwork, names: dict[str, str], readout: Reading) -> str:
     blocks: list[str] = []
     first = 0
     for population in network.populations:
         blocks.append(_population_block(population, names[population.name], first))
         first += population.size if population.kind == "spike_source" else 0
     blocks += [_projection_block(projection, names) for projection in network.projections]
-    readouts = [p.name for p in network.populations if p.kind == "leaky_readout"]
+    sources = {p.source for p in network.projections if p.source != p.target}
+    outputs = [p.name for p in network.simulated if p.name not in sources]
     masked = any(p.mask is not None for p in network.projections)
     return (
         HEAD.replace("    # SPARSE\n", SPARSE_IMPORT if masked else "")
         + f"N_SOURCES = {first}\n"
-        + f"READOUT = {ascii(readouts[0]) if len(readouts) == 1 else None}\n"
+        + f"READOUT = {ascii(outputs[0]) if len(outputs) == 1 else None}\n"
         + "# Lava runs what is connected: one population of each separate part of the network.\n"
         + f"START_FROM = [{', '.join(ascii(name) for name in _separate_parts(network))}]\n"
         + RECORDING

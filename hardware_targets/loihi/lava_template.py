@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from toolchain.readouts import ReadoutName
+from toolchain.objective import Reading
 
-READ: dict[ReadoutName, str] = {
+READ: dict[Reading, str] = {
     "exp_weighted_average": """\
         # Later steps count less: the weight of step t is exp(-t / n_steps), as in training.
         weight = np.exp(-np.arange(n_steps) / n_steps)
@@ -18,6 +18,12 @@ READ: dict[ReadoutName, str] = {
 """,
     "maximum": """\
         guess = traces[f"v/{READOUT}"].max(axis=1).argmax(axis=1)
+""",
+    "first_spike": """\
+        # The output that spikes first; -1, which is never right, where none does.
+        fired = traces[f"s/{READOUT}"]
+        first = np.where(fired.any(axis=1), fired.argmax(axis=1), n_steps)
+        guess = np.where(first.min(axis=1) < n_steps, first.argmin(axis=1), -1)
 """,
 }
 """How the script reads a class, by the readout of the recipe."""

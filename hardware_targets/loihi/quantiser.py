@@ -76,7 +76,9 @@ def round_delays(network: Network, limits: ChipLimits, *, clip: bool) -> Rounded
     return RoundedDelays(replace(network, projections=tuple(projections)), moved, clipped)
 
 
-def quantise_network(network: Network, calibration: SpikeTrains, limits: ChipLimits) -> IntegerNetwork:
+def quantise_network(
+    network: Network, calibration: SpikeTrains, limits: ChipLimits, known: Mapping[str, float] | None = None
+) -> IntegerNetwork:
     """Choose scales and round everything.
 
     Parameters
@@ -84,6 +86,7 @@ def quantise_network(network: Network, calibration: SpikeTrains, limits: ChipLim
     network : with delays that are integers within the limits (`round_delays`)
     calibration : input on which no current may wrap and no voltage clip
     limits : of the chip
+    known : population -> scale that the network was trained at; used as it is unless a state overflows with it
 
     Raises
     ------
@@ -94,6 +97,10 @@ def quantise_network(network: Network, calibration: SpikeTrains, limits: ChipLim
     simulated = [p for p in network.populations if p.kind != "spike_source"]
     for population in simulated:
         shared_constants(population, network.dt_ms)
+    if known is not None and set(known) == {p.name for p in simulated}:
+        integers = _round_all(network, known, limits)
+        if not _overflowing(network, emulate(integers, calibration)):
+            return integers
     trained_counts = spike_counts(network, calibration)
     ceilings = {p.name: _largest_scale(network, p, limits) for p in simulated}
     while True:
@@ -262,6 +269,13 @@ def round_projection(
     return IntegerProjection(
         projection.source, projection.target, integer, exponent, projection.slots(), projection.mask
     )
+
+
+def weight_unit(projection: IntegerProjection, integers: IntegerNetwork, network: Network) -> float:
+    """Trained weight that two units of an integer weight stand for: weights are even."""
+    target = network[projection.target]
+    factor = NeuronConstants.of(target, network.dt_ms).gain * integers[target.name].scale
+    return float(2.0 ** (projection.exponent + 1) / factor)
 
 
 def dequantised_weights(integers: IntegerNetwork, network: Network) -> Network:

@@ -21,10 +21,11 @@ from toolchain.deployment.target import (
     ProjectionError,
     Quantised,
     Traces,
+    TrainingFormat,
 )
-from toolchain.errors import BundleError, DelaylineError
+from toolchain.errors import BundleError, CheckpointError, DelaylineError
 from toolchain.network import Network, NeuronConstants, network_from_description
-from toolchain.readouts import ReadoutName
+from toolchain.objective import Reading
 from toolchain.spikes import SpikeTrains
 
 
@@ -141,13 +142,40 @@ class LoihiTarget:
         """The limit file of the chip."""
         return self._limits.describe()
 
-    def quantise(self, network: Network, calibration: SpikeTrains, *, clip_delays: bool) -> LoihiQuantised:
-        """Round delays, choose scales on calibration data, round weights and constants."""
+    def largest_slot(self) -> int:
+        """From the limit file."""
+        return self._limits["slot_max"]
+
+    def quantise(
+        self,
+        network: Network,
+        calibration: SpikeTrains,
+        *,
+        clip_delays: bool,
+        hint: Mapping[str, Any] | None = None,
+    ) -> LoihiQuantised:
+        """Round delays, choose scales on calibration data unless `hint` has them, round weights and constants."""
         from hardware_targets.loihi.quantiser import quantise_network, round_delays
 
         delays = round_delays(network, self._limits, clip=clip_delays)
-        integers = quantise_network(delays.network, calibration, self._limits)
+        scales = _known_scales(hint) if hint else None
+        integers = quantise_network(delays.network, calibration, self._limits, scales)
         return LoihiQuantised(self.name, integers, network, delays.moved, delays.clipped)
+
+    def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
+        """Quantise the network as it is and keep its scales and exponents."""
+        from hardware_targets.loihi.quantiser import dequantised_constants, quantise_network, round_delays, weight_unit
+
+        limits = self._limits
+        integers = quantise_network(round_delays(network, limits, clip=False).network, calibration, limits)
+        return TrainingFormat(
+            self.name,
+            {p.name: weight_unit(p, integers, network) for p in integers.projections},
+            limits["weight_min"] // 2,
+            limits["weight_max"] // 2,
+            dequantised_constants(integers, network),
+            {"scales": {p.name: p.scale for p in integers.simulated}},
+        )
 
     def place(self, quantised: Quantised) -> Placement:
         """Put neurons on cores."""
@@ -166,7 +194,8 @@ class LoihiTarget:
             }
             for p in _integers(quantised).simulated
         }
-        return EmulatedResponses(result.readout_v, overflows, result.spike_counts)
+        first_spikes = result.first_spikes[quantised.rounded.readout.name]
+        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts)
 
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples and keep u, v and spikes of every neuron at every step."""
@@ -186,7 +215,7 @@ class LoihiTarget:
         labels: NDArray[np.int64],
         folder: Path,
         *,
-        readout: ReadoutName,
+        readout: Reading,
     ) -> Path:
         """Write the Lava folder."""
         from hardware_targets.loihi.lava_export import write_lava_folder
@@ -252,6 +281,16 @@ class LoihiTarget:
             )
         except (KeyError, TypeError, ValueError, DelaylineError) as error:
             raise BundleError(f"quantised network in the bundle is damaged: {error}; deploy again") from error
+
+
+def _known_scales(hint: Mapping[str, Any]) -> dict[str, float]:
+    """Scales from a checkpoint, which may hold anything."""
+    scales = hint.get("scales")
+    if not isinstance(scales, Mapping) or not all(
+        isinstance(s, (int, float)) and 0 < s < float("inf") for s in scales.values()
+    ):
+        raise CheckpointError(f"checkpoint: scales {scales!r} of its number format are no finite numbers above 0")
+    return {str(name): float(scale) for name, scale in scales.items()}
 
 
 def _checked(array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:

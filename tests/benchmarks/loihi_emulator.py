@@ -10,7 +10,6 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,13 +22,14 @@ from hardware_targets.loihi.integer_network import (
 )
 from hardware_targets.loihi.lava_export import write_lava_folder
 from hardware_targets.loihi.lava_runner import lava_version, run_lava
+from tests.benchmarks.rows import Row, smaller_is_better
 from toolchain.spikes import SpikeTrains, bin_events
 
 INPUTS, HIDDEN, OUTPUTS, STEPS, RATE = 700, 128, 20, 100, 0.02
 SAMPLES, OUR_SAMPLES, REPEATS = 4, 200, 5
 
 
-def measure() -> list[dict[str, Any]]:
+def measure() -> list[Row]:
     """One row, or none where Lava is absent."""
     version = lava_version()
     if version is None:
@@ -48,8 +48,7 @@ def measure() -> list[dict[str, Any]]:
     for name, voltage in all_samples.v.items():
         assert np.array_equal(voltage, expected.v[name]), "a time is worth nothing if the results differ"
     theirs = (all_samples.seconds - one) / (SAMPLES - 1)
-    row = {"name": "loihi_emulator_vs_lava", "ours": 1e3 * ours, "peer": 1e3 * theirs, "unit": "ms a sample"}
-    return [{**row, "peer_name": f"lava-nc {version}", "ratio": theirs / ours}]
+    return [smaller_is_better("loihi_emulator_vs_lava", 1e3 * ours, 1e3 * theirs, "ms a sample", f"lava-nc {version}")]
 
 
 def _timed(network: IntegerNetwork, spikes: SpikeTrains) -> float:

@@ -267,7 +267,7 @@ def test_integers_out_of_range_are_refused(spoil: Callable[[IntegerNetwork], Int
 
 def test_misfits_are_refused() -> None:
     network, spikes = random_network(0)
-    with pytest.raises(NetworkError, match="2 leaky_readout populations, must be exactly 1"):
+    with pytest.raises(NetworkError, match="2 leaky_readout populations, must be at most 1"):
         emulate(replace(network, populations=(*network.populations, replace(READOUT, name="o2"))), spikes)
     with pytest.raises(InputError, match="units, but the spike sources"):
         emulate(network, replace(spikes, n_units=spikes.n_units + 1))

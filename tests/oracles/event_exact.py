@@ -5,9 +5,8 @@ Between events a neuron follows tau_m V' = -V + I, tau_s I' = -I in closed form:
     I(t) = I0 b,   V(t) = (V0 - c I0) a + c I0 b,   a = e^(-t/tau_m), b = e^(-t/tau_s), c = tau_s / (tau_s - tau_m)
 
 V has at most one extremum there, so the first crossing of the threshold is bracketed exactly and found by
-bisection to the last bit. Averages of V over time are integrals in closed form, weighted with e^(-t/T) or not,
-and its maximum lies at an end or the extremum of a piece. Nothing is shared with the kernels or with the
-reference on a grid: differences of this loss are the true gradient.
+bisection to the last bit. The pieces between events are kept: `event_exact_losses` reads them. Nothing is shared with
+the kernels or with the reference on a grid: differences of such a loss are the true gradient.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +43,35 @@ class Synapses:
     delay: F64
 
 
+class Piece(NamedTuple):
+    """A neuron between two events: its state at `start`, and nothing that arrives before `end` (ms)."""
+
+    start: float
+    end: float
+    current: float
+    voltage: float
+    layer: Layer
+
+    def course(self, t: float) -> tuple[float, float]:
+        """Current and voltage at `start + t`."""
+        a, b = math.exp(-t / self.layer.tau_mem), math.exp(-t / self.layer.tau_syn)
+        c = self.layer.tau_syn / (self.layer.tau_syn - self.layer.tau_mem)
+        return self.current * b, (self.voltage - c * self.current) * a + c * self.current * b
+
+    def extremum(self) -> float:
+        """Time after `start` of the extremum of V, if no further input comes; not above 0 if there is none."""
+        tau_m, tau_s = self.layer.tau_mem, self.layer.tau_syn
+        c = tau_s / (tau_s - tau_m)
+        if self.voltage == c * self.current or self.current == 0:
+            return 0.0
+        # V' = 0: (V0 - c I0) / tau_m * a = -c I0 / tau_s * b
+        ratio = -(c * self.current / tau_s) / ((self.voltage - c * self.current) / tau_m)
+        return math.log(ratio) / (1 / tau_s - 1 / tau_m) if ratio > 0 else 0.0
+
+
 @dataclass
 class Neuron:
-    """State at time `at`, and so far: the integrals of e^(-t/T) V and of V, and the maximum of V.
+    """State at time `at`, the pieces that led there, and its spikes.
 
     `slopes` are I - V at its spikes, `near_miss` the least distance of a peak from threshold: how far from being
     ill-conditioned a network is.
@@ -55,39 +81,26 @@ class Neuron:
     at: float = 0.0
     current: float = 0.0
     voltage: float = 0.0
-    integral: float = 0.0
-    plain_integral: float = 0.0
-    peak: float = 0.0
     version: int = 0
+    pieces: list[Piece] = field(default_factory=list)
     spikes: list[float] = field(default_factory=list)
     slopes: list[float] = field(default_factory=list)
     near_miss: float = math.inf
 
-    def course(self, t: float) -> tuple[float, float]:
-        """Current and voltage at `at + t`."""
-        a, b = math.exp(-t / self.layer.tau_mem), math.exp(-t / self.layer.tau_syn)
-        c = self.layer.tau_syn / (self.layer.tau_syn - self.layer.tau_mem)
-        return self.current * b, (self.voltage - c * self.current) * a + c * self.current * b
-
-    def extremum(self) -> float:
-        """Time after `at` of the extremum of V, if no further input comes; not above 0 if there is none."""
-        tau_m, tau_s = self.layer.tau_mem, self.layer.tau_syn
-        c = tau_s / (tau_s - tau_m)
-        if self.voltage == c * self.current or self.current == 0:
-            return 0.0
-        # V' = 0: (V0 - c I0) / tau_m * a = -c I0 / tau_s * b
-        ratio = -(c * self.current / tau_s) / ((self.voltage - c * self.current) / tau_m)
-        return math.log(ratio) / (1 / tau_s - 1 / tau_m) if ratio > 0 else 0.0
+    def ahead(self, end: float = math.inf) -> Piece:
+        """The course from now on, if nothing arrives before `end`."""
+        return Piece(self.at, end, self.current, self.voltage, self.layer)
 
     def crossing(self) -> float:
         """Time after `at` of the first crossing of the threshold from below, if no further input comes; or infinity."""
         theta = self.layer.threshold
         if math.isinf(theta) or self.current <= theta:
             return math.inf  # V rises towards I, and I only falls
-        peak = self.extremum()
+        piece = self.ahead()
+        peak = piece.extremum()
         if peak <= 0:
             return math.inf
-        height = self.course(peak)[1]
+        height = piece.course(peak)[1]
         self.near_miss = min(self.near_miss, abs(height - theta))
         if height < theta:
             return math.inf
@@ -96,26 +109,16 @@ class Neuron:
             middle = 0.5 * (low + high)
             if middle in (low, high):
                 return high
-            if self.course(middle)[1] < theta:
+            if piece.course(middle)[1] < theta:
                 low = middle
             else:
                 high = middle
 
-    def advance(self, time: float, horizon: float) -> None:
-        """Move the state to `time`, adding the piece on the way to the integrals and the maximum."""
-        t = time - self.at
-        c = self.layer.tau_syn / (self.layer.tau_syn - self.layer.tau_mem)
-        weight = math.exp(-self.at / horizon)
-        parts = ((self.voltage - c * self.current, self.layer.tau_mem), (c * self.current, self.layer.tau_syn))
-        for amplitude, tau in parts:
-            rate = 1 / tau + 1 / horizon
-            self.integral += weight * amplitude * -math.expm1(-rate * t) / rate
-            self.plain_integral += amplitude * tau * -math.expm1(-t / tau)
-        turning = self.extremum()
-        if 0 < turning < t:
-            self.peak = max(self.peak, self.course(turning)[1])
-        self.current, self.voltage = self.course(t)
-        self.peak = max(self.peak, self.voltage)
+    def advance(self, time: float) -> None:
+        """Move the state to `time`."""
+        piece = self.ahead(time)
+        self.pieces.append(piece)
+        self.current, self.voltage = piece.course(time - self.at)
         self.at = time
 
 
@@ -156,10 +159,10 @@ def simulate(
         time, _, name, j, weight, version = heapq.heappop(queue)
         neuron = neurons[name][j]
         if version == -1:
-            neuron.advance(time, horizon)
+            neuron.advance(time)
             neuron.current += weight
         elif version == neuron.version:
-            neuron.advance(time, horizon)
+            neuron.advance(time)
             neuron.slopes.append(neuron.current - neuron.voltage)
             neuron.voltage = 0.0
             neuron.spikes.append(time)
@@ -169,17 +172,5 @@ def simulate(
         expect(name, j)
     for group in neurons.values():
         for neuron in group:
-            neuron.advance(horizon, horizon)
+            neuron.advance(horizon)
     return neurons
-
-
-def cross_entropy(
-    neurons: Sequence[Neuron], label: int, horizon: float, readout: str = "exp_weighted_average"
-) -> float:
-    """-log softmax of the readout at `label`; the readout is an average over time or the maximum."""
-    values = {
-        "exp_weighted_average": np.array([n.integral / horizon for n in neurons]),
-        "average": np.array([n.plain_integral / horizon for n in neurons]),
-        "maximum": np.array([n.peak for n in neurons]),
-    }[readout]
-    return float(np.log(np.exp(values - values.max()).sum()) - (values[label] - values.max()))

@@ -1,20 +1,21 @@
 """The step and its adjoint, written down a second time: float64, dense, one time loop, no event lists.
 
 Nothing here is shared with the kernels: they go neuron by neuron through compressed tapes, this goes step
-by step through full matrices. `mlgenn_gradients` checks this code against mlGeNN's own numbers, the
-engine is then checked against this code on networks that no golden file covers.
+by step through full matrices. `test_golden_mlgenn` checks this code against mlGeNN's own numbers and `test_reference`
+against the simulator that has no grid; the engine is then checked against this code on networks that neither covers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.oracles.reference_losses import F64, output_of, push
 from toolchain.network import Network, Population
-
-F64 = NDArray[np.float64]
+from toolchain.objective import Objective
 
 
 @dataclass
@@ -53,6 +54,7 @@ def simulate(
     span = steps + network.max_slot + 2
     simulated = [p for p in network.populations if p.kind != "spike_source"]
     state = State()
+    factors = {p.name: constants(network, p.name) for p in simulated}
     current = {p.name: np.zeros(p.size) for p in simulated}
     voltage = {p.name: np.zeros(p.size) for p in simulated}
     for p in simulated:
@@ -72,7 +74,7 @@ def simulate(
                 state.arrivals[p.name][t:] = 0
             _deliver(network, state, slots, t - 1)
         for p in simulated:
-            alpha, beta, gain = constants(network, p.name)
+            alpha, beta, gain = factors[p.name]
             current[p.name] = beta * current[p.name] + state.arrivals[p.name][t]
             voltage[p.name] = alpha * voltage[p.name] + gain * current[p.name]
             state.voltage[p.name][t] = voltage[p.name]
@@ -96,82 +98,49 @@ def _deliver(network: Network, state: State, slots: dict[str, NDArray[np.int64]]
                     state.arrivals[projection.target][arrival, j] += projection.weight[i, j]
 
 
-def exp_weighted(voltage: F64) -> F64:
-    """Exponentially weighted average over time of a readout trace (steps, size)."""
-    steps = voltage.shape[0]
-    average: F64 = np.exp(-np.arange(steps) / steps) @ voltage / steps
-    return average
-
-
-def softmax(x: F64) -> F64:
-    """Softmax of a vector."""
-    e = np.exp(x - x.max())
-    probability: F64 = e / e.sum()
-    return probability
-
-
-def read(readout: str, voltage: F64) -> F64:
-    """Values of a readout trace (steps, size) by the definitions of `toolchain.readouts`, written down again."""
-    if readout == "maximum":
-        peak: F64 = voltage.max(axis=0)
-        return peak
-    if readout == "exp_weighted_average":
-        return exp_weighted(voltage)
-    total: F64 = voltage.sum(axis=0)
-    return total / voltage.shape[0] if readout == "average" else total
-
-
-def drive_of(readout: str, voltage: F64, error: F64) -> F64:
-    """Drive of the adjoints, (steps, size), from the error (onehot - p) of each output."""
-    steps = voltage.shape[0]
-    if readout == "maximum":
-        drive = np.zeros(voltage.shape)
-        drive[voltage.argmax(axis=0), np.arange(error.size)] = error
-        return drive
-    weight = {
-        "exp_weighted_average": np.exp(-(np.arange(steps) + 1) / steps) / steps,
-        "average": np.full(steps, 1 / steps),
-        "sum": np.ones(steps),
-    }[readout]
-    return np.outer(weight, error)
-
-
 def gradients(
     network: Network,
     state: State,
     label: int,
+    objective: Objective | None = None,
+    *,
+    target: F64 | None = None,
     probability: F64 | None = None,
-    readout_name: str = "exp_weighted_average",
+    rates: Mapping[str, F64] | None = None,
 ) -> dict[str, tuple[F64, F64]]:
-    """Gradients of -log softmax(readout)[label]: projection -> (weight, delay per slot), (pre, post) each.
+    """Gradients of the loss of one sample: projection -> (weight, delay per slot), (pre, post) each.
 
-    `probability` replaces the softmax of the state, to compare with a program whose readout differs in one step.
+    `target` and `probability` are those of `reference_losses.push`. `rates` : population -> (size,) what the
+    regulariser takes from lambda_V at each spike of a neuron, strength * (mean count - target).
     """
-    readout = network.readout
-    steps = state.voltage[readout.name].shape[0]
-    if probability is None:
-        probability = softmax(read(readout_name, state.voltage[readout.name]))
-    error = (np.arange(readout.size) == label) - probability
-    drive = drive_of(readout_name, state.voltage[readout.name], error)
+    output = output_of(network)
+    steps = state.voltage[output.name].shape[0]
+    pushed = push(
+        objective or Objective(), state.voltage[output.name], state.spikes.get(output.name), label, network.dt_ms,
+        target, probability,
+    )  # fmt: skip
     span = steps + network.max_slot + 2
     simulated = [p for p in network.populations if p.kind != "spike_source"]
     lv = {p.name: np.zeros((span, p.size)) for p in simulated}
     li = {p.name: np.zeros((span, p.size)) for p in simulated}
     slots = {p.name: p.slots() for p in network.projections}
+    decays = {p.name: constants(network, p.name)[:2] for p in simulated}
     for t in range(steps - 1, -1, -1):
         for p in simulated:
-            alpha, beta, _ = constants(network, p.name)
+            alpha, beta = decays[p.name]
             tau_mem, tau_syn = taus(p)
             ratio = tau_mem / (tau_mem - tau_syn)
-            u = drive[t] if p.name == readout.name else 0.0
+            u = pushed.drive[t] if p.name == output.name else 0.0
             v, i = lv[p.name][t + 1], li[p.name][t + 1]
             li[p.name][t] = u + (i - u) * beta + ratio * (v - u) * (alpha - beta)
             lv[p.name][t] = u + (v - u) * alpha
+        if t == steps - 1:
+            lv[output.name][t] += pushed.end
         for p in simulated:
             if p.kind != "lif":
                 continue
             for n in np.flatnonzero(state.spikes[p.name][t]):
-                total = 0.0
+                total = pushed.kick[t, n] if p.name == output.name else 0.0
                 for projection in network.projections:
                     if projection.source != p.name:
                         continue
@@ -180,15 +149,17 @@ def gradients(
                     name = projection.target
                     total += float(projection.weight[n] @ (lv[name][at, j] - li[name][at, j]))
                 lv[p.name][t, n] += (p.threshold * lv[p.name][t, n] + total) / state.slope[p.name][t, n]
+                if rates is not None and p.name in rates:
+                    lv[p.name][t, n] -= rates[p.name][n]
     found = {}
     for projection in network.projections:
-        target = network[projection.target]
+        post = network[projection.target]
         dw, dd = np.zeros(projection.weight.shape), np.zeros(projection.weight.shape)
-        j = np.arange(target.size)
+        j = np.arange(post.size)
         for t, i in np.argwhere(state.spikes[projection.source]):
             at = t + 1 + slots[projection.name][i]
-            dw[i] -= taus(target)[1] / network.dt_ms * li[target.name][at, j]
-            dd[i] -= projection.weight[i] * (li[target.name][at, j] - lv[target.name][at, j])
+            dw[i] -= taus(post)[1] / network.dt_ms * li[post.name][at, j]
+            dd[i] -= projection.weight[i] * (li[post.name][at, j] - lv[post.name][at, j])
         if projection.mask is not None:
             dw, dd = dw * projection.mask, dd * projection.mask
         found[projection.name] = (dw, dd)

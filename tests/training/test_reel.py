@@ -80,6 +80,24 @@ def test_rate_regulariser_pushes_towards_its_target(target: float, direction: in
     assert np.sign(found.weight[0]) == direction
 
 
+@pytest.mark.parametrize("slot", [STEPS - 2, STEPS - 1, STEPS, 5 * STEPS])
+def test_what_would_arrive_after_the_end_does_nothing(slot: int) -> None:
+    """A spike of step 0 through slot k arrives at step k + 1: within the sample up to slot steps - 2."""
+    network = Network(
+        1.0,
+        (Population("in", "spike_source", 1), Population("hid", "lif", 1), Population("out", "leaky_readout", 2)),
+        (
+            make_projection("in", "hid", np.array([[100.0]]), float(slot)),
+            make_projection("hid", "out", np.array([[1.0, 2.0]])),
+        ),
+    )
+    spikes, _ = bin_events([(np.array([0]), np.array([0]))], 1, STEPS)
+    engine = CpuEngine(network, STEPS, max_slot=5 * STEPS, objective=Objective())
+    found = engine.gradients(spikes, np.array([0]), np.array([0]))
+    assert found.neuron_spikes[0] == (1 if slot == STEPS - 2 else 0)
+    assert not found.weight[0]
+
+
 def test_masked_synapses_stay_single_and_absent() -> None:
     """A projection of few synapses is stored one by one; its gradients are those of the dense form."""
     random = np.random.default_rng(8)

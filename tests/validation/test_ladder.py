@@ -33,7 +33,7 @@ def test_prediction_from_voltages_is_that_of_the_backend(readout: ReadoutName) -
     theirs = engine.respond(spikes, np.zeros(20, dtype=np.int64)).prediction
     voltage = np.stack([engine.trace(spikes, s).readout_v.T for s in range(20)])
     assert len(set(theirs.tolist())) > 1
-    assert np.array_equal(predict(readout, voltage), theirs)
+    assert np.array_equal(predict(readout, voltage, np.zeros((20, 3), dtype=np.int64)), theirs)
 
 
 @pytest.mark.parametrize("readout", READOUTS)
@@ -44,7 +44,7 @@ def test_exported_script_reads_like_the_ladder(readout: ReadoutName, tmp_path: P
     given = "import numpy as np\nn_steps, READOUT, traces = 40, 'out', {'v/out': np.load('v.npy')}\n"
     code = given + textwrap.dedent(READ[readout]) + "print(guess.tolist())"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == predict(readout, voltage).tolist()
+    assert json.loads(done.stdout) == predict(readout, voltage, np.zeros((20, 3), dtype=np.int64)).tolist()
 
 
 def test_values_are_the_definitions() -> None:

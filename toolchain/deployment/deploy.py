@@ -28,7 +28,7 @@ from toolchain.storage import write_atomically, write_json
 from toolchain.training.checkpoints import load_network
 from toolchain.training.run_folder import RunFolder
 from toolchain.validation.divergence import first_divergence
-from toolchain.validation.ladder import accuracy, float_engine, float_rungs, predict, vendor_rung, voltage_readout
+from toolchain.validation.ladder import accuracy, float_engine, float_rungs, predict, vendor_rung
 
 Say = Callable[[str], None]
 
@@ -71,7 +71,6 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
         If the network does not fit the target.
     """
     recipe = run.recipe()
-    voltage_readout(recipe)
     trained = load_network(run.checkpoint("best"))
     dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
     sources = sum(p.size for p in trained.of_kind("spike_source"))
@@ -79,6 +78,11 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
         raise CheckpointError(
             f"run folder {run.path}: its network has {sources} inputs and {trained.readout.size} outputs, the dataset "
             f"{dataset.n_inputs} and {dataset.n_classes}; recipe.yaml and checkpoint do not belong together"
+        )
+    if recipe.training.readout == "trace":
+        raise InputError(
+            f"run folder {run.path}: it follows target traces, and a bundle is checked by the classes that are read; "
+            "train with another training.readout to deploy"
         )
     say(f"quantise {recipe.name} for {target.name}")
     calibration = _calibration(dataset, recipe)
@@ -109,7 +113,11 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     emulated = target.emulate(quantised, test.spikes)
     ladder = float_rungs(recipe, prepared.trained, quantised, test)
     ladder.append(
-        Rung("emulator", accuracy(predict(voltage_readout(recipe), emulated.readout_v), test.labels), test.labels.size)
+        Rung(
+            "emulator",
+            accuracy(predict(recipe.training.readout, emulated.readout_v, emulated.first_spikes), test.labels),
+            test.labels.size,
+        )
     )
 
     wanted = recipe.deployment.vendor_samples if options.vendor_samples is None else options.vendor_samples
@@ -124,7 +132,7 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     labels = test.labels[: shown.n_samples]
     destination = run.path / target.name
     with replacing(destination) as folder:
-        exported = target.export(quantised, shown, labels, folder, readout=voltage_readout(recipe))
+        exported = target.export(quantised, shown, labels, folder, readout=recipe.training.readout)
         ours = target.emulate_traces(quantised, shown)
         theirs, divergence = None, None
         if n_vendor:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from toolchain.errors import InputError, MissingDependencyError
 from toolchain.network import Network, NeuronConstants
-from toolchain.readouts import ReadoutName
+from toolchain.objective import Reading
 from toolchain.spikes import SpikeTrains
 
 GROUP = "delayline.targets"
@@ -111,14 +111,37 @@ class EmulatedResponses:
 
     Attributes
     ----------
-    readout_v : (n_samples, n_steps, n_readout) integer voltage of the readout
+    readout_v : (n_samples, n_steps, n_readout) integer voltage of a leaky readout; n_readout 0 for a spiking output
+    first_spikes : (n_samples, n_outputs) step of the first spike of each output, n_steps without one
     overflows : population -> name of the event (wrapped current, clipped voltage ...) -> count
     spike_counts : population -> (n_samples,)
     """
 
     readout_v: NDArray[np.int32]
+    first_spikes: NDArray[np.int64]
     overflows: Mapping[str, Mapping[str, int]]
     spike_counts: Mapping[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class TrainingFormat:
+    """A target's numbers for a forward pass of training, while the trained values stay fine.
+
+    Attributes
+    ----------
+    target : name of the target
+    unit : projection -> spacing of its weights, in units of the trained weight
+    low, high : weights are whole multiples of the unit in this range
+    constants : population -> neuron constants that the target's integers stand for
+    hint : what `Target.quantise` needs to choose the same format again; JSON types
+    """
+
+    target: str
+    unit: Mapping[str, float]
+    low: int
+    high: int
+    constants: Mapping[str, NeuronConstants]
+    hint: Mapping[str, Any]
 
 
 class Quantised(Protocol):
@@ -166,8 +189,24 @@ class Target(Protocol):
     def limits(self) -> list[dict[str, Any]]:
         """The chip's limits: name, value, unit, source."""
 
-    def quantise(self, network: Network, calibration: SpikeTrains, *, clip_delays: bool) -> Quantised:
-        """Put a network into integers; raises TargetLimitError where it cannot be."""
+    def largest_slot(self) -> int:
+        """Largest delay slot that a synapse can have."""
+
+    def quantise(
+        self,
+        network: Network,
+        calibration: SpikeTrains,
+        *,
+        clip_delays: bool,
+        hint: Mapping[str, Any] | None = None,
+    ) -> Quantised:
+        """Put a network into integers; raises TargetLimitError where it cannot be.
+
+        `hint` is that of the `TrainingFormat` in which the network was trained: its weights are in this format already.
+        """
+
+    def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
+        """Choose a format for a network as it is now; raises TargetLimitError where there is none."""
 
     def place(self, quantised: Quantised) -> Placement:
         """Put neurons on cores; raises TargetLimitError naming the limit that is exceeded."""
@@ -185,11 +224,11 @@ class Target(Protocol):
         labels: NDArray[np.int64],
         folder: Path,
         *,
-        readout: ReadoutName,
+        readout: Reading,
     ) -> Path:
         """Write the vendor's form of the network and these samples into `folder`; return its sub-folder.
 
-        `readout` is how a class is read from the voltage, for what the vendor's form says about accuracy.
+        `readout` is how a class is read, for what the vendor's form says about accuracy.
         """
 
     def run_vendor(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:

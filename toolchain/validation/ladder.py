@@ -18,30 +18,39 @@ from numpy.typing import NDArray
 
 from toolchain.datasets import Samples
 from toolchain.deployment.target import Quantised, Traces
-from toolchain.errors import RecipeError
 from toolchain.network import Network
-from toolchain.objective import Objective
-from toolchain.readouts import READOUTS, ReadoutName, readout_values
+from toolchain.objective import Reading
+from toolchain.readouts import readout_values
 from toolchain.recipe import Recipe
 from toolchain.report.content import Rung
 from toolchain.training.backends import Engine, make_engine
 
 
-def voltage_readout(recipe: Recipe) -> ReadoutName:
-    """How a recipe reads classes from voltages; raises RecipeError if it does not, for nothing else is deployed yet."""
-    for name in READOUTS:
-        if recipe.training.readout == name:
-            return name
-    raise RecipeError(
-        f"recipe {recipe.name}: training.readout {recipe.training.readout} cannot be deployed; train with "
-        f"{', '.join(READOUTS[:-1])} or {READOUTS[-1]}"
-    )
+def predict(reading: Reading, readout_v: NDArray[np.generic], first_spikes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Class of each sample, from integer or float voltages or from spikes.
 
+    Parameters
+    ----------
+    reading : all but ``trace``, which has no class on a chip
+    readout_v : (n_samples, n_steps, n_outputs), used unless the reading is ``first_spike``
+    first_spikes : (n_samples, n_outputs) step of the first spike of each output, n_steps where there is none;
+        used if the reading is ``first_spike``
 
-def predict(readout: ReadoutName, readout_v: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Class of each sample from integer or float readout voltages (n_samples, n_steps, n_readout)."""
-    classes: NDArray[np.int64] = np.argmax(readout_values(readout, readout_v), axis=1).astype(np.int64)
+    Returns
+    -------
+    (n_samples,); -1 where the network is read by its first spike and has none
+    """
+    if reading == "first_spike":
+        fired = first_spikes.min(axis=1) < readout_v.shape[1]
+        return np.where(fired, np.argmin(first_spikes, axis=1), -1).astype(np.int64)
+    assert reading != "trace", "deploy refuses it"
+    classes: NDArray[np.int64] = np.argmax(readout_values(reading, readout_v), axis=1).astype(np.int64)
     return classes
+
+
+def first_spikes_of(raster: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Step of the first spike of each neuron, n_steps without one, from a raster (n_samples, n_steps, size)."""
+    return np.where(raster.any(axis=1), raster.argmax(axis=1), raster.shape[1]).astype(np.int64)
 
 
 def accuracy(prediction: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
@@ -56,7 +65,7 @@ def float_engine(recipe: Recipe, network: Network, steps: int, quantised: Quanti
         network,
         steps,
         max_slot=max(network.max_slot, recipe.training.max_slot),
-        objective=Objective(voltage_readout(recipe)),
+        objective=recipe.training.objective(),
         constants=quantised.constants if quantised else None,
     )
 
@@ -77,7 +86,12 @@ def float_rungs(recipe: Recipe, trained: Network, quantised: Quantised, test: Sa
     return rungs
 
 
+def predict_traces(reading: Reading, traces: Traces, population: str) -> NDArray[np.int64]:
+    """Class of each sample from the traces of the population that the network is read from."""
+    return predict(reading, traces.v[population], first_spikes_of(traces.spikes[population]))
+
+
 def vendor_rung(recipe: Recipe, traces: Traces, population: str, labels: NDArray[np.int64]) -> Rung:
-    """Accuracy of the vendor's code on the samples that it ran, read from the voltage of `population`."""
-    prediction = predict(voltage_readout(recipe), traces.v[population])
+    """Accuracy of the vendor's code on the samples that it ran, read from `population`."""
+    prediction = predict_traces(recipe.training.readout, traces, population)
     return Rung("vendor", accuracy(prediction, labels), labels.size)

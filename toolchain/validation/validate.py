@@ -12,7 +12,7 @@ from toolchain.errors import InputError
 from toolchain.report.content import Divergence
 from toolchain.storage import write_json
 from toolchain.validation.divergence import first_divergence
-from toolchain.validation.ladder import accuracy, predict, voltage_readout
+from toolchain.validation.ladder import accuracy, predict, predict_traces
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,11 @@ def _on_emulator(bundle: Bundle, device: str, samples: int | None, timeout_s: fl
     n = _limited(samples, test.labels.size, "the test set allows")
     emulated = bundle.target.emulate(bundle.quantised, test.spikes.select(range(n)))
     return ValidationResult(
-        device, n, accuracy(predict(voltage_readout(bundle.recipe), emulated.readout_v), test.labels[:n]), None, None
+        device,
+        n,
+        accuracy(predict(bundle.recipe.training.readout, emulated.readout_v, emulated.first_spikes), test.labels[:n]),
+        None,
+        None,
     )
 
 
@@ -85,7 +89,7 @@ def _on_vendor(bundle: Bundle, device: str, samples: int | None, timeout_s: floa
     return ValidationResult(
         device,
         n,
-        accuracy(predict(voltage_readout(bundle.recipe), theirs.v[readout]), test.labels[:n]),
+        accuracy(predict_traces(bundle.recipe.training.readout, theirs, readout), test.labels[:n]),
         divergence is None,
         divergence,
     )

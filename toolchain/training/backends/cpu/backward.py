@@ -13,7 +13,8 @@ with slope = I - V at the spike (tau_mem dV/dt), drive = -dL/dV per step at a re
 step where the loss is of spike times, push the rate regulariser. Unlike mlGeNN's these are the true gradients: no
 1/tau_mem of the readout remains in them.
 
-Adjoints are kept in pairs (lambda_I, lambda_I - lambda_V), 0 from the end of the sample on.
+Adjoints are kept in pairs (lambda_I, lambda_I - lambda_V). Those from the end of the sample on are 0: they are made so
+and never written.
 """
 
 from __future__ import annotations
@@ -74,8 +75,6 @@ def _adjoints(
     lambda_i, lambda_v, pairs = scratch.state_a, scratch.state_b, scratch.pairs
     lambda_i[: n_blocks * EIGHT] = np.float32(0)
     lambda_v[: n_blocks * EIGHT] = np.float32(0)
-    for b in range(n_blocks):
-        pairs[(b * span + steps) * SIXTEEN : (b + ONE) * span * SIXTEEN] = np.float32(0)
     ptr = reel.ptr[slot]
     start = ptr[n_sources + first]
     event = ptr[n_sources + groups.first[group + ONE]]

@@ -92,8 +92,8 @@ class CpuEngine:
         """See `Engine.set_parameters`; raises NetworkError if a slot exceeds `max_slot`."""
         layout = self._layout
         wrong = place_parameters(
-            weights, delays, self.max_slot, self._span, layout.entry_param, layout.single_param, layout.single_lane,
-            layout.inner_param, *layout.inner_target, self._synapses,
+            weights, delays, self.max_slot, self.steps, self._span, layout.entry_param, layout.single_param,
+            layout.single_lane, layout.inner_param, *layout.inner_target, self._synapses,
         )  # fmt: skip
         if wrong >= 0:
             slot = f"{np.rint(delays[wrong]):g}"

@@ -44,10 +44,14 @@ def load_inputs(reel: Reel, slot: int, start: int, times: NDArray[np.int32], uni
 
 @kernel
 def gather_block(
-    block: np.uint64, limit: np.uint64, line: F32, groups: Groups, synapses: Synapses, reel: Reel, slot: np.uint64
-) -> None:
-    """Add to `line` (8 span,) all that arrives at a block from units below `limit`."""
-    line[:] = np.float32(0)
+    block: np.uint64, limit: np.uint64, steps: np.uint64, line: F32, groups: Groups, synapses: Synapses, reel: Reel,
+    slot: np.uint64,
+) -> None:  # fmt: skip
+    """Set `line` (8 span,) to all that arrives at a block from units below `limit`, within the first `steps`.
+
+    What lies behind them is neither cleared nor read.
+    """
+    line[: steps * EIGHT] = np.float32(0)
     weight, offset, time, ptr = synapses.entry_weight, synapses.entry_offset, reel.time, reel.ptr[slot]
     for entry in range(groups.entry_ptr[block], groups.entry_ptr[block + ONE]):
         pre = np.uint64(groups.entry_pre[entry])
@@ -179,7 +183,9 @@ def forward(
         else:
             for b in range(base, groups.block[group + ONE]):
                 at = (b - base) * n_span * EIGHT
-                gather_block(b, n_in + first, scratch.rows[at : at + n_span * EIGHT], groups, synapses, reel, k)
+                gather_block(
+                    b, n_in + first, n_steps, scratch.rows[at : at + n_span * EIGHT], groups, synapses, reel, k
+                )
             if groups.leaky[group]:
                 _read(group, n_steps, groups, neurons, scratch, reel.voltage[k, groups.output[group] - ONE])
                 n_events = np.uint64(0)

@@ -61,8 +61,8 @@ def run_lane(
 
 @kernel
 def place_parameters(
-    weights: F32, delays: F32, max_slot: int, span: int, entry_param: I64, single_param: I64, single_lane: I64,
-    inner_param: I64, inner_block: I64, inner_lane: I64, synapses: Synapses,
+    weights: F32, delays: F32, max_slot: int, steps: int, span: int, entry_param: I64, single_param: I64,
+    single_lane: I64, inner_param: I64, inner_block: I64, inner_lane: I64, synapses: Synapses,
 ) -> int:  # fmt: skip
     """Put canonical parameters into kernel order, delays rounded half to even.
 
@@ -74,7 +74,7 @@ def place_parameters(
         slot = np.rint(delays[p])
         if not (slot >= np.float32(0) and slot <= np.float32(max_slot)):
             return p
-        shift[p] = np.uint32(8) * (np.uint32(slot) + np.uint32(1))
+        shift[p] = np.uint32(8) * (np.uint32(min(slot, np.float32(steps))) + np.uint32(1))
     shift[n] = np.uint32(8)
     for e in range(entry_param.size):
         p = entry_param[e]

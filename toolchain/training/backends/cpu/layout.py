@@ -103,8 +103,11 @@ class Layout:
     inner_target: tuple[I64, I64]
 
     def span(self, steps: int, max_slot: int) -> int:
-        """Steps of a buffer: room for what arrives after the end, and no two blocks on one set of the cache."""
-        needed = steps + 1 + max_slot
+        """Steps of a buffer: room for what arrives after the end, and no two blocks on one set of the cache.
+
+        A slot of `steps` or more delivers after the end whatever the spike; it is held as one of `steps`.
+        """
+        needed = steps + 1 + min(max_slot, steps)
         return needed + (3 - needed) % 64
 
 
