@@ -15,7 +15,7 @@ from tests.deployment.fakes import FaultyVendor
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.deployment.target import Traces
-from toolchain.errors import InputError, MissingDependencyError, RecipeError, TargetLimitError
+from toolchain.errors import InputError, MissingDependencyError, TargetLimitError
 from toolchain.storage import write_atomically
 from toolchain.training.run_folder import RunFolder
 from toolchain.validation.validate import validate
@@ -136,13 +136,10 @@ def test_more_vendor_samples_than_there_are_is_refused(run: RunFolder) -> None:
         deploy(run, FaultyVendor(), Options(vendor_samples=301), silent)
 
 
-@pytest.mark.parametrize("choice", [{"readout": "first_spike"}, {"readout": "trace", "loss": "mse"}])
-def test_a_reading_that_no_chip_is_compared_by_yet_is_refused_first(run: RunFolder, choice: dict[str, str]) -> None:
+def test_a_network_that_follows_traces_is_refused_before_anything_is_written(run: RunFolder) -> None:
     recipe = yaml.safe_load(run.recipe_file.read_text())
-    recipe["training"] = choice
-    if choice["readout"] == "first_spike":
-        recipe["network"]["populations"]["output"] = {"kind": "lif"}
+    recipe["training"] = {"readout": "trace", "loss": "mse"}
     run.recipe_file.write_text(yaml.safe_dump(recipe))
-    with pytest.raises(RecipeError, match=f"training.readout {choice['readout']} cannot be deployed; train with"):
+    with pytest.raises(InputError, match="it follows target traces"):
         deploy(run, FaultyVendor(), Options(), silent)
     assert not (run.path / "loihi2").exists()
