@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from toolchain.errors import InputError
-from toolchain.spikes import Binning, SpikeTrains, bin_events
+from toolchain.spikes import Binning, SpikeTrains, bin_events, concatenate
 
 N_UNITS, N_STEPS = 4, 6
 EVENTS = st.lists(
@@ -163,3 +163,19 @@ def test_what_is_wrong_with_a_train_is_said() -> None:
         lists: tuple[list[int], list[int], list[int]] = (times, units, offsets)
         with pytest.raises(InputError, match=message):
             trains(*lists)
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=4))
+@quick
+def test_parts_make_one_set_of_all_their_samples_in_order(parts: list[list[list[tuple[int, int]]]]) -> None:
+    binned = [bin_events([arrays(s) for s in part], N_UNITS, N_STEPS)[0] for part in parts]
+    whole = concatenate(binned)
+    assert as_lists(whole) == [sample for part in binned for sample in as_lists(part)]
+    assert (whole.n_units, whole.n_steps) == (N_UNITS, N_STEPS)
+
+
+def test_parts_of_different_sources_or_lengths_are_not_one_set() -> None:
+    parts = [bin_events([], units, steps)[0] for units, steps in ((4, 6), (4, 7), (5, 6))]
+    for pair in (parts[:2], parts[1:], []):
+        with pytest.raises(InputError, match="cannot be one set; bin them alike"):
+            concatenate(pair)

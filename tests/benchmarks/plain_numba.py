@@ -38,7 +38,7 @@ class PlainEngine:
         self.rows = max_slot + 2
         self.weights_in_time = time_weights("exp_weighted_average", steps).astype(np.float32)
         self.constants = tuple(_constants(NeuronConstants.of(p, network.dt_ms)) for p in (hidden, readout))
-        self.tau = [network[p.target].tau_syn_ms / network.dt_ms for p in network.projections]
+        self.tau = [float(np.asarray(network[p.target].tau_syn_ms)) / network.dt_ms for p in network.projections]
         self.steps, self.n_hidden, self.n_readout = steps, hidden.size, readout.size
 
     def set_parameters(self, weights: NDArray[np.float32], delays: NDArray[np.float32]) -> None:

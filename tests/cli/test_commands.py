@@ -118,3 +118,18 @@ def test_several_seeds_are_trained_by_one_command(
     both = run_cli(capsys, monkeypatch, "train", "--resume", "runs/sequence-sweep-1.json", "--seeds", "3")
     assert both.code == 2
     assert "takes no RECIPE, --set or --seeds" in both.err
+
+
+def test_an_interrupted_sweep_says_how_to_go_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from toolchain.training import sweep
+
+    def stop(*given: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "run_sweep", stop)
+    stopped = run_cli(capsys, monkeypatch, "train", "sequence", "--seeds", "2")
+    assert stopped.code == 130
+    assert "go on with: delayline train --resume runs/sequence-sweep-1.json" in stopped.err
+    assert sweep.load_sweep(Path("runs/sequence-sweep-1.json")).spreads == {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.deployment.fakes import FaultyVendor
 from toolchain.deployment.bundle import read_bundle
@@ -133,3 +134,12 @@ def test_emulator_validation_repeats_the_rung(run: RunFolder) -> None:
 def test_more_vendor_samples_than_there_are_is_refused(run: RunFolder) -> None:
     with pytest.raises(InputError, match="--vendor-samples 301: the test set of digits has 300"):
         deploy(run, FaultyVendor(), Options(vendor_samples=301), silent)
+
+
+def test_a_network_that_follows_traces_is_refused_before_anything_is_written(run: RunFolder) -> None:
+    recipe = yaml.safe_load(run.recipe_file.read_text())
+    recipe["training"] = {"readout": "trace", "loss": "mse"}
+    run.recipe_file.write_text(yaml.safe_dump(recipe))
+    with pytest.raises(InputError, match="it follows target traces"):
+        deploy(run, FaultyVendor(), Options(), silent)
+    assert not (run.path / "loihi2").exists()

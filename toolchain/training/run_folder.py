@@ -3,7 +3,7 @@
 recipe.yaml        the completed recipe, frozen
 environment.json   versions, seed, machine
 metrics.jsonl      one line an epoch
-summary.json       accuracy of the best checkpoint on the test set, written at the end
+summary.json       accuracy of the best checkpoint on the test set and why training ended, written at the end
 checkpoints/       last.safetensors, best.safetensors
 """
 
