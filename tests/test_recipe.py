@@ -47,6 +47,8 @@ FULL: dict[str, Any] = {
         "schedule": {"warm_up": {"batches": 5, "from": 0.01}},
         "early_stop": {"patience": 3},
         "validation": {"fraction": 0.25},
+        "max_slot": 62,
+        "quantise": {"from_epoch": 1},
     },
     "deployment": {"target": "loihi2"},
 }
@@ -66,6 +68,7 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "ScheduleSection": ("training", "schedule"),
     "WarmUpSection": ("training", "schedule", "warm_up"),
     "EarlyStopSection": ("training", "early_stop"),
+    "QuantiseSection": ("training", "quantise"),
     "ValidationSection": ("training", "validation"),
     "DeploymentRecipe": ("deployment",),
 }
@@ -195,6 +198,7 @@ network.projections.0.weight=null | network.projections.0.delay=-0.5 | network.p
 network.projections.0.delay={uniform: {low: -1, high: 1}} | network.projections.0.delay={uniform: {high: 63}}
 network.projections.0.delay={normal: {mean: 5, sd: 1}} | training.backend=gpu | training.epochs=-1
 training.batch_size=0 | training.weight_rate=-1.0e-9 | training.rate_decay=0 | training.rate_decay=1.5
+training.quantise.from_epoch=-1 | training.quantise.calibration_samples=0
 training.revive=-1 | training.temperature_ms=0 | training.rates.target_spikes=-1 | training.rates.strength=-1
 training.rates.strength_of.hid=-1 | training.augmentation.channel_shift=-1 | training.augmentation.time_shift=1.5
 training.augmentation.blend=-1 | training.augmentation.dropout=1 | training.schedule.decay=linear

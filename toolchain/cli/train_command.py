@@ -30,6 +30,7 @@ def run(
     json: bool,
 ) -> Any:
     """Train, or say what would be trained."""
+    from toolchain.training.chip import complete_recipe
     from toolchain.training.run_folder import RunFolder, create_run_folder
     from toolchain.training.sweep import create_sweep, load_sweep
     from toolchain.training.trainer import prepare
@@ -50,6 +51,7 @@ def run(
         raise InputError("train: neither RECIPE nor --resume given; try `delayline train yin_yang`")
     else:
         recipe = read_recipe(find_recipe(recipe_name), overrides)
+    recipe = complete_recipe(recipe)
     if print_config:
         return recipe.model_dump(mode="json", by_alias=True) if json else recipe.dump().rstrip()
     if dry_run:

@@ -25,7 +25,7 @@ from toolchain.recipe import Recipe
 from toolchain.report.content import Divergence, Events, Figures, Report, Rung
 from toolchain.report.html import render_html
 from toolchain.storage import write_atomically, write_json
-from toolchain.training.checkpoints import load_network
+from toolchain.training.checkpoints import load_best
 from toolchain.training.run_folder import RunFolder
 from toolchain.validation.divergence import first_divergence
 from toolchain.validation.ladder import accuracy, float_engine, float_rungs, predict, vendor_rung
@@ -71,7 +71,7 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
         If the network does not fit the target.
     """
     recipe = run.recipe()
-    trained = load_network(run.checkpoint("best"))
+    trained, number_format = load_best(run.checkpoint("best"))
     dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
     sources = sum(p.size for p in trained.of_kind("spike_source"))
     if (sources, trained.readout.size) != (dataset.n_inputs, dataset.n_classes):
@@ -86,7 +86,10 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
         )
     say(f"quantise {recipe.name} for {target.name}")
     calibration = _calibration(dataset, recipe)
-    quantised = target.quantise(trained, calibration.spikes, clip_delays=options.clip_delays)
+    # A network that was trained in this target's numbers goes into the same ones; another target chooses its own.
+    ours = number_format is not None and number_format.get("target") == target.name
+    hint = number_format.get("hint") if ours and number_format else None
+    quantised = target.quantise(trained, calibration.spikes, clip_delays=options.clip_delays, hint=hint)
     say("place neurons on cores")
     return Prepared(recipe, dataset, trained, quantised, target.place(quantised))
 

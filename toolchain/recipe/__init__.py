@@ -70,7 +70,7 @@ class Recipe(Section):
         for i, projection in enumerate(self.network.projections):
             delay, limit = projection.delay, self.training.max_slot
             highest = delay.constant if delay.constant is not None else delay.uniform.high if delay.uniform else 0.0
-            if highest > limit:
+            if limit is not None and highest > limit:
                 raise ValueError(
                     f"network.projections.{i}.delay: starts at up to slot {highest:g}, above training.max_slot {limit}"
                 )
@@ -91,6 +91,12 @@ class Recipe(Section):
                 known = nearest(name, hidden) if hidden else "; the network has none"
                 raise ValueError(f"training.rates.strength_of: {name!r} is no hidden lif population{known}")
         return self
+
+    def with_max_slot(self, largest: int) -> Recipe:
+        """The recipe with `training.max_slot` filled in; raises RecipeError if a delay starts above it."""
+        data = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        data["training"]["max_slot"] = largest
+        return parse_recipe(data, self.name)
 
     def dump(self) -> str:
         """The completed recipe as YAML; reading it back gives an equal recipe."""

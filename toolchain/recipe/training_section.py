@@ -104,11 +104,19 @@ class ValidationSection(Section):
         return self
 
 
+class QuantiseSection(Section):
+    """Train in the numbers of `deployment.target`, from after so many epochs on (`training.straight_through`)."""
+
+    from_epoch: Annotated[int, Field(ge=0, le=100_000)] = 0
+    calibration_samples: Annotated[int, Field(ge=1)] = 50
+
+
 class TrainingRecipe(Section):
     """How to learn.
 
     Rates are Adam step sizes: of weights in units of weight, of delays in slots. `rate_decay` multiplies
-    both after every epoch. `revive` is added to the incoming weights of neurons that were silent for an epoch.
+    both after every epoch. `max_slot` left out is the largest slot of the target. `revive` is added to the incoming
+    weights of neurons that were silent for an epoch.
     """
 
     backend: Literal["cpu"] = "cpu"
@@ -119,7 +127,7 @@ class TrainingRecipe(Section):
     weight_rate: NotNegative = 1e-3
     delay_rate: NotNegative = 0.1
     rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    max_slot: Annotated[int, Field(ge=0, le=65_534)] = 62
+    max_slot: Annotated[int, Field(ge=0, le=65_534)] | None = None
     min_slope: Positive = 0.05
     stop_at_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
@@ -132,6 +140,7 @@ class TrainingRecipe(Section):
     schedule: ScheduleSection = ScheduleSection()
     early_stop: EarlyStopSection | None = None
     validation: ValidationSection | None = None
+    quantise: QuantiseSection | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -159,6 +168,21 @@ class TrainingRecipe(Section):
                 "leave one of them out"
             )
         return self
+
+    @model_validator(mode="after")
+    def _epochs_are_left_to_quantise(self) -> TrainingRecipe:
+        if self.quantise is not None and self.quantise.from_epoch >= max(self.epochs, 1):
+            raise ValueError(
+                f"quantise.from_epoch: {self.quantise.from_epoch} leaves none of {self.epochs} epochs; "
+                "give a smaller one"
+            )
+        return self
+
+    @property
+    def largest_slot(self) -> int:
+        """`max_slot` of a completed recipe (`toolchain.training.chip.complete_recipe`)."""
+        assert self.max_slot is not None, "the recipe is not completed"
+        return self.max_slot
 
     def objective(self) -> Objective:
         """How the network is read and what is minimised, with the defaults where the loss has no use for a key."""

@@ -31,7 +31,8 @@ MOMENTS = ("first", "second")
 class Progress:
     """Where a run stands after `epoch` epochs; `line` is that epoch's entry in metrics.jsonl.
 
-    `plateau` and `early_stop` are what the schedule and early stopping remember from epoch to epoch.
+    `plateau` and `early_stop` are what the schedule and early stopping remember from epoch to epoch, `number_format`
+    the target's numbers that the network trains in (`StraightThrough.header`).
     """
 
     epoch: int
@@ -41,6 +42,7 @@ class Progress:
     line: dict[str, Any]
     plateau: Plateau = field(default_factory=Plateau)
     early_stop: Patience = field(default_factory=Patience)
+    number_format: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("epoch", "best_epoch"):
@@ -49,13 +51,16 @@ class Progress:
             value: object = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise ValueError(f"{name} {value!r} is not a number")
-        line: object = self.line
-        if not isinstance(line, dict):
-            raise ValueError(f"line {line!r} is not a mapping")
+        for name in ("line", "number_format"):
+            value = getattr(self, name)
+            if not isinstance(value, dict) and (name == "line" or value is not None):
+                raise ValueError(f"{name} {value!r} is not a mapping")
 
 
 def progress_from_json(value: Any) -> Progress:
     """The inverse of `dataclasses.asdict`; raises KeyError, TypeError or ValueError if it is none."""
+    if "number_format" not in value:
+        raise KeyError("number_format")
     plateau = {**value["plateau"]}
     plateau["loss"] = Patience(**plateau["loss"])
     return Progress(**{**value, "plateau": Plateau(**plateau), "early_stop": Patience(**value["early_stop"])})
@@ -97,6 +102,16 @@ def save_checkpoint(path: Path, network: Network, optimisers: Mapping[str, Adam]
 def load_network(path: Path) -> Network:
     """Read the network of a checkpoint; raises CheckpointError."""
     return _read(path)[0]
+
+
+def load_best(path: Path) -> tuple[Network, dict[str, Any] | None]:
+    """Read the network of a checkpoint and the number format that it was trained in, if any; raises CheckpointError."""
+    network, _, header = _read(path)
+    progress = header.get("progress")
+    number_format = progress.get("number_format") if isinstance(progress, dict) else None
+    if number_format is not None and not isinstance(number_format, dict):
+        raise CheckpointError(f"checkpoint {path}: number_format {number_format!r} is not a mapping; use another")
+    return network, number_format
 
 
 def load_checkpoint(path: Path, network: Network, optimisers: Mapping[str, Adam]) -> tuple[Network, Progress]:

@@ -22,7 +22,7 @@ def training_engine(recipe: Recipe, dataset: Dataset, network: Network, threads:
         settings.backend,
         network,
         dataset.n_steps,
-        max_slot=settings.max_slot,
+        max_slot=settings.largest_slot,
         objective=settings.objective(),
         targets=dataset.targets if settings.loss == "mse" else None,
         min_slope=settings.min_slope,

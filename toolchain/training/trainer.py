@@ -25,13 +25,15 @@ from toolchain.network_builder import build_network, generator
 from toolchain.recipe import Recipe
 from toolchain.storage import write_json
 from toolchain.training.backends import Engine
-from toolchain.training.checkpoints import Progress, load_checkpoint, load_network, save_checkpoint
+from toolchain.training.checkpoints import Progress, load_best, load_checkpoint, save_checkpoint
+from toolchain.training.chip import ChipNumbers, complete_recipe, held
 from toolchain.training.engines import training_engine
 from toolchain.training.optimiser import Adam
 from toolchain.training.patience import Patience
 from toolchain.training.revival import Revival
 from toolchain.training.run_folder import RunFolder
 from toolchain.training.schedule import epoch_factor, warm_up_factors
+from toolchain.training.straight_through import StraightThrough
 
 
 class Listener(Protocol):
@@ -87,6 +89,7 @@ def prepare(recipe: Recipe, dataset: Dataset | None = None) -> Task:
         If the task or one of its options does not exist, a size contradicts the data, or the data lack what the
         recipe asks for: target traces, speakers.
     """
+    recipe = complete_recipe(recipe)
     dataset = dataset or load_dataset(recipe.dataset.task, recipe.dataset.options)
     settings = recipe.training
     n_traces = None
@@ -141,12 +144,15 @@ class _Trainer:
         self.optimisers = {"weight": Adam(weight_rate), "delay": Adam(delay_rate)}
         self.revival = Revival(network, self.graph, weight_rate > 0, settings.revive)
         self.engine: Engine = training_engine(recipe, dataset, network, threads)
+        self.chip = ChipNumbers.of(recipe, dataset)
+        self.grid: StraightThrough | None = None
 
     def fit(self, *, resume: bool) -> TrainingResult:
         progress = self._start(resume)
         while (ended := self._ended(progress)) is None:
             progress = self._epoch(progress)
-        best = load_network(self.run.checkpoint("best"))
+        best, number_format = load_best(self.run.checkpoint("best"))
+        self._use_grid(number_format)
         self.engine.set_parameters(flatten(best, "weight"), flatten(best, "delay"))
         test = self.dataset.test
         prediction = self.engine.respond(test.spikes, test.labels).prediction
@@ -179,6 +185,7 @@ class _Trainer:
         if resume and last.exists():
             network, progress = load_checkpoint(last, self.network, self.optimisers)
             self.weights, self.delays = flatten(network, "weight"), flatten(network, "delay")
+            self._use_grid(progress.number_format)
             if not self.run.checkpoint("best").exists():
                 raise CheckpointError(
                     f"run folder {self.run.path}: checkpoints/best.safetensors is missing; start anew"
@@ -196,15 +203,18 @@ class _Trainer:
     def _epoch(self, before: Progress) -> Progress:
         epoch = before.epoch + 1
         started = time.monotonic()
+        before = self._quantised(before, epoch)
         factor = epoch_factor(self.settings, epoch, before.plateau)
         samples, augmented = self._samples(epoch)
         spikes, labels = samples.spikes, samples.labels
         order = generator(self.settings.seed, "order", epoch).permutation(labels.size)
-        loss, correct, done, guarded, clipped = 0.0, 0, 0, 0, 0
+        loss, correct, done, guarded, clipped, outgrown = 0.0, 0, 0, 0, 0, 0
         neuron_spikes = np.zeros(self.graph.n_neurons, dtype=np.int64)
         for batch in _batches(order, self.settings.batch_size):
             # The gradient belongs to the parameters of its own forward pass, and no batch is left out.
-            self.engine.set_parameters(self.weights, self.delays)
+            weights, beyond = held(self.weights, self.grid)
+            outgrown += beyond
+            self.engine.set_parameters(weights, self.delays)
             gradient = self.engine.gradients(spikes, labels, batch)
             weight_factor, delay_factor = warm_up_factors(self.settings, self.optimisers["weight"].steps)
             self.optimisers["weight"].step(self.weights, gradient.weight, factor * weight_factor)
@@ -230,6 +240,7 @@ class _Trainer:
             "silent_neurons": self._silent(neuron_spikes),
             "slopes_guarded": guarded,
             "delays_clipped": clipped,
+            "weights_clipped": outgrown,
             "revived": revived,
             "augmentation": vars(augmented),
             "rate_factor": factor,
@@ -245,10 +256,31 @@ class _Trainer:
         if (accuracy, -valid_loss) > (before.best_accuracy, -before.best_loss):
             progress = replace(progress, best_epoch=epoch, best_accuracy=accuracy, best_loss=valid_loss)
             self._save("best", progress)
+        if outgrown:
+            # The next epoch chooses a format that holds the weights as they are by now.
+            self._use_grid(None)
+            progress = replace(progress, number_format=None)
         self._save("last", progress)
         self.run.write_metrics([*self.run.metrics(), line])
         self.listener.epoch(line)
         return progress
+
+    def _quantised(self, before: Progress, epoch: int) -> Progress:
+        """Begin to train in the target's numbers if it is time, or choose them anew if a weight outgrew them."""
+        if self.chip is None or epoch <= self.chip.from_epoch or self.grid is not None:
+            return before
+        self.grid = self.chip.choose(unflatten(self.network, self.weights, self.delays))
+        self.engine.set_constants(self.grid.format.constants)
+        before = replace(before, number_format=self.grid.header())
+        if epoch == self.chip.from_epoch + 1:
+            # What was best in fine numbers does not count here: it is not what the chip would do.
+            before = replace(before, best_accuracy=-1.0, best_loss=0.0, early_stop=Patience())
+        return before
+
+    def _use_grid(self, number_format: dict[str, Any] | None) -> None:
+        """Train in the format of a checkpoint, or in fine numbers."""
+        self.grid = None if number_format is None else StraightThrough.restore(self.network, number_format)
+        self.engine.set_constants({} if self.grid is None else self.grid.format.constants)
 
     def _samples(self, epoch: int) -> tuple[Samples, Augmented]:
         settings, train = self.settings.augmentation, self.dataset.train
@@ -259,6 +291,8 @@ class _Trainer:
     def _ended(self, progress: Progress) -> str | None:
         """Why training is over, or None while it is not."""
         goal, early = self.settings.stop_at_accuracy, self.settings.early_stop
+        if self.chip is not None and progress.epoch <= self.chip.from_epoch:
+            return None  # before the target's numbers have been trained in at all
         if goal is not None and progress.best_accuracy >= goal:
             return "accuracy"
         if early is not None and progress.early_stop.waited >= early.patience:
@@ -279,19 +313,21 @@ class _Trainer:
             )
 
     def _validate(self) -> tuple[float, float]:
-        self.engine.set_parameters(self.weights, self.delays)
+        self.engine.set_parameters(held(self.weights, self.grid)[0], self.delays)
         valid = self.dataset.valid
         responses = self.engine.respond(valid.spikes, valid.labels)
         return float(np.mean(responses.prediction == valid.labels)), float(responses.loss.mean())
 
     def _clip_delays(self) -> int:
-        limit = np.float32(self.settings.max_slot)
+        limit = np.float32(self.settings.largest_slot)
         outside = int(np.count_nonzero((self.delays < 0) | (self.delays > limit)))
         np.clip(self.delays, 0, limit, out=self.delays)
         return outside
 
     def _save(self, which: str, progress: Progress) -> None:
-        network = unflatten(self.network, self.weights, self.delays)
+        # Training goes on from the fine weights; the best network is the one that was validated.
+        weights = held(self.weights, self.grid)[0] if which == "best" else self.weights
+        network = unflatten(self.network, weights, self.delays)
         save_checkpoint(self.run.checkpoint(which), network, self.optimisers, progress)
 
     def _spiking(self) -> Iterator[tuple[str, slice]]:

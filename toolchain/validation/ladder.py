@@ -64,7 +64,7 @@ def float_engine(recipe: Recipe, network: Network, steps: int, quantised: Quanti
         recipe.training.backend,
         network,
         steps,
-        max_slot=max(network.max_slot, recipe.training.max_slot),
+        max_slot=network.max_slot,
         objective=recipe.training.objective(),
         constants=quantised.constants if quantised else None,
     )

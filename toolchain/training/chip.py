@@ -1,0 +1,69 @@
+"""Training for a chip: what the target of a recipe says about delays and numbers, before and during training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.datasets import Dataset
+from toolchain.deployment.target import Target, find_target
+from toolchain.errors import RecipeError
+from toolchain.network import Network
+from toolchain.network_builder import generator
+from toolchain.recipe import Recipe
+from toolchain.spikes import SpikeTrains
+from toolchain.training.straight_through import StraightThrough
+
+
+def complete_recipe(recipe: Recipe) -> Recipe:
+    """Fill in what only the target knows: `training.max_slot`, where the recipe leaves it out.
+
+    Raises
+    ------
+    InputError
+        If there is no such target.
+    RecipeError
+        If a delay starts above its largest slot, or a recipe that trains in its numbers allows larger ones.
+    """
+    settings = recipe.training
+    if settings.max_slot is not None and settings.quantise is None:
+        return recipe
+    largest = find_target(recipe.deployment.target).largest_slot()
+    if settings.max_slot is None:
+        return recipe.with_max_slot(largest)
+    if settings.max_slot > largest:
+        raise RecipeError(
+            f"recipe training.max_slot: {settings.max_slot}, but training.quantise is for {recipe.deployment.target}, "
+            f"whose largest slot is {largest}; leave max_slot out"
+        )
+    return recipe
+
+
+@dataclass(frozen=True)
+class ChipNumbers:
+    """Where a run takes the number format of its target from, and from which epoch on it trains in it."""
+
+    target: Target
+    calibration: SpikeTrains
+    from_epoch: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, dataset: Dataset) -> ChipNumbers | None:
+        """None where the recipe does not ask for it; calibration samples are drawn from the training set."""
+        section = recipe.training.quantise
+        if section is None:
+            return None
+        n = dataset.train.labels.size
+        chosen = np.sort(generator(recipe.training.seed, "calibration").permutation(n)[: section.calibration_samples])
+        return cls(find_target(recipe.deployment.target), dataset.train.spikes.select(chosen), section.from_epoch)
+
+    def choose(self, network: Network) -> StraightThrough:
+        """The target's format for the network as it is now; raises TargetLimitError where there is none."""
+        return StraightThrough.over(network, self.target.training_format(network, self.calibration))
+
+
+def held(weights: NDArray[np.float32], grid: StraightThrough | None) -> tuple[NDArray[np.float32], int]:
+    """Weights as the forward pass uses them, and how many were clipped to the range of the format."""
+    return (weights, 0) if grid is None else grid.round(weights)
