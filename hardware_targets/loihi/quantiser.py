@@ -30,6 +30,7 @@ from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopula
 from hardware_targets.loihi.limits import ChipLimits
 from toolchain.errors import TargetLimitError
 from toolchain.network import Network, NeuronConstants, Population, Projection
+from toolchain.objective import Objective, Reading
 from toolchain.spikes import SpikeTrains
 from toolchain.training.backends import make_engine
 
@@ -126,7 +127,9 @@ def quantise_network(
 
 def spike_counts(network: Network, spikes: SpikeTrains) -> dict[str, NDArray[np.int64]]:
     """Spikes of each neuron of the trained network: lif population -> (n_samples, size)."""
-    engine = make_engine("cpu", network, spikes.n_steps, max_slot=network.max_slot)
+    # Spikes do not depend on the objective, but it has to go with the kind of the output.
+    reading: Reading = "first_spike" if network.readout.kind == "lif" else "sum"
+    engine = make_engine("cpu", network, spikes.n_steps, max_slot=network.max_slot, objective=Objective(reading))
     counts = {p.name: np.zeros((spikes.n_samples, p.size), dtype=np.int64) for p in network.of_kind("lif")}
     for sample in range(spikes.n_samples):
         trace = engine.trace(spikes, sample)

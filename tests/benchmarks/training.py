@@ -89,21 +89,22 @@ def _against_plain(prepared: Prepared) -> Row:
     ours()
     plain()
     engine.respond(prepared.spikes, prepared.labels)
-    times: list[list[float]] = [[], [], [], []]
+    gradient = ours()
+    times: list[list[float]] = [[], [], [], [], []]
     for _ in range(REPEATS):
         times[0].append(cpu_seconds(ours))
         times[1].append(cpu_seconds(plain))
         times[2].append(cpu_seconds(lambda: engine.respond(prepared.spikes, prepared.labels)))
         times[3].append(cpu_seconds(lambda: engine.gradients(prepared.spikes, prepared.labels, ours.samples)))
-    step, peer, forward, gradients = (statistics.median(t) / w.batch for t in times)
-    _print_rates(prepared, forward, gradients, step)
+        times[4].append(cpu_seconds(lambda: ours.update(gradient)))
+    step, peer, forward, gradients, update = (statistics.median(t) / w.batch for t in times)
+    _print_rates(prepared, forward, gradients - forward, update, step)
     return smaller_is_better("train_sample", 1e3 * step, 1e3 * peer, "ms a sample", "plain numba, one thread")
 
 
-def _print_rates(prepared: Prepared, forward: float, gradients: float, step: float) -> None:
+def _print_rates(prepared: Prepared, forward: float, backward: float, update: float, step: float) -> None:
     """Where the time of a training step goes, s a sample, its synaptic events a second, and the machine's limits."""
     events = prepared.events
-    backward, update = gradients - forward, step - gradients
     print(
         f"one core, ms a sample: forward {1e3 * forward:.2f}, backward {1e3 * backward:.2f}, parameters and Adam "
         f"{1e3 * update:.2f} (once a batch)"

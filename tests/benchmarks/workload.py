@@ -100,10 +100,14 @@ class TrainingStep:
         """Take the step."""
         self.engine.set_parameters(self.weights, self.delays)
         gradient = self.engine.gradients(self.prepared.spikes, self.prepared.labels, self.samples)
+        self.update(gradient)
+        return gradient
+
+    def update(self, gradient: BatchGradient) -> None:
+        """Adam on weights and on delays, which are clipped."""
         self.optimisers[0].step(self.weights, gradient.weight, 0.0)
         self.optimisers[1].step(self.delays, gradient.delay, 0.0)
         np.clip(self.delays, 0, self.prepared.workload.max_slot, out=self.delays)
-        return gradient
 
 
 def prepare(workload: Workload) -> Prepared:

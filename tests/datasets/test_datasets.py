@@ -224,7 +224,7 @@ def test_digits_past_a_short_sample_are_counted(sets: dict[str, Dataset]) -> Non
     ("task", "options", "message"),
     [
         ("ying_yang", {}, "'ying_yang' does not exist; did you mean 'yin_yang'?"),
-        ("xyz", {}, "'xyz' does not exist; known: yin_yang, sequence, digits"),
+        ("xyz", {}, "'xyz' does not exist; known: yin_yang, sequence, digits, waveform"),
         ("sequence", {"gapp": 3}, "unknown key 'dataset.options.gapp'; did you mean 'gap'"),
         ("sequence", {"gap": 0}, "dataset.options.gap: .* got 0"),
         ("sequence", {"gap": "3"}, "dataset.options.gap: .*valid integer, got '3'"),

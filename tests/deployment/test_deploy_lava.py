@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.conftest import MODELS
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.deployment.target import find_target
-from toolchain.recipe import parse_recipe
+from toolchain.recipe import parse_recipe, read_recipe
 from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.trainer import prepare, train
 from toolchain.validation.validate import validate
@@ -61,6 +62,40 @@ def test_trained_recurrent_masked_network_with_skip_equals_lava(tmp_path: Path) 
     assert {"first->output", "second->output"} <= set(names)
     _, report = deploy(run, find_target("loihi2"), Options(vendor_samples=3), silent)
     assert report.vendor_equal is True, report.first_divergence
+
+
+@pytest.mark.lava
+def test_network_read_by_its_first_spike_passes_against_lava(tmp_path: Path) -> None:
+    """Trained in the chip's numbers on spiking outputs: the exported script reads the classes that the ladder does."""
+    recipe = read_recipe(
+        MODELS / "digits.yaml",
+        [
+            "network.populations.hidden.size=24",
+            "network.populations.output={kind: lif, tau_mem_ms: 20, tau_syn_ms: 5}",
+            "network.projections.1={from: hidden, to: output, weight: {normal: {mean: 1, sd: 0.5}}}",
+            "training.readout=first_spike",
+            "training.temperature_ms=2",
+            "training.rates={target_spikes: 2, strength: 0.03}",
+            "training.revive=0.05",
+            "training.epochs=4",
+            "training.quantise={from_epoch: 2, calibration_samples: 30}",
+            "deployment.max_loss_points=5",
+        ],
+    )
+    run = create_run_folder(tmp_path, recipe)
+    result = train(run, prepare(recipe))
+    assert result.test_accuracy > 0.5
+    folder, report = deploy(run, find_target("loihi2"), Options(vendor_samples=8), silent)
+    assert report.vendor_equal is True, report.first_divergence
+    rungs = {r.rung: r.accuracy for r in report.ladder}
+    assert list(rungs) == RUNGS
+    assert rungs["quantised_constants"] == result.test_accuracy
+    assert abs(rungs["emulator"] - rungs["quantised_constants"]) < 0.05
+    script = [sys.executable, str(folder / "lava" / "network.py"), "--samples", "8"]
+    said = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert f"accuracy {rungs['vendor']:.4f}" in said
+    assert validate(folder, "lava", samples=3, timeout_s=120).equal is True
+    assert validate(folder, "emulator", samples=None, timeout_s=60).accuracy == rungs["emulator"]
 
 
 @pytest.mark.lava

@@ -17,7 +17,7 @@ from toolchain.network import Network, Population, make_projection
 from toolchain.objective import Objective
 from toolchain.readouts import READOUTS, ReadoutName, readout_values
 from toolchain.training.backends import make_engine
-from toolchain.validation.ladder import predict
+from toolchain.validation.ladder import first_spikes_of, predict
 
 
 @pytest.mark.parametrize("readout", READOUTS)
@@ -45,6 +45,31 @@ def test_exported_script_reads_like_the_ladder(readout: ReadoutName, tmp_path: P
     code = given + textwrap.dedent(READ[readout]) + "print(guess.tolist())"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == predict(readout, voltage, np.zeros((20, 3), dtype=np.int64)).tolist()
+
+
+def test_first_spikes_are_read_as_the_backend_and_the_script_read_them(tmp_path: Path) -> None:
+    """Ties go to the lower class, and a sample without a spike has no class at all."""
+    random = np.random.default_rng(5)
+    network = Network(
+        1.0,
+        (Population("in", "spike_source", 5), Population("out", "lif", 3, threshold=0.5)),
+        (make_projection("in", "out", random.normal(2, 2, (5, 3)), random.uniform(0, 9, (5, 3))),),
+    )
+    spikes = random_spikes(random, 40, 5, 50, 0.02)
+    engine = make_engine("cpu", network, 50, max_slot=9, objective=Objective("first_spike"))
+    theirs = engine.respond(spikes, np.zeros(40, dtype=np.int64)).prediction
+    fired = np.zeros((40, 50, 3), dtype=np.bool_)
+    for sample in range(40):
+        times, units = engine.trace(spikes, sample).spikes["out"]
+        fired[sample, times, units] = True
+    ours = predict("first_spike", np.zeros((40, 50, 0)), first_spikes_of(fired))
+    assert set(theirs.tolist()) == {-1, 0, 1, 2}
+    assert np.array_equal(ours, theirs)
+    np.save(tmp_path / "s.npy", fired)
+    given = "import numpy as np\nn_steps, READOUT, traces = 50, 'out', {'s/out': np.load('s.npy')}\n"
+    code = given + textwrap.dedent(READ["first_spike"]) + "print(guess.tolist())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == theirs.tolist()
 
 
 def test_values_are_the_definitions() -> None:

@@ -66,12 +66,13 @@ class Dataset:
 
 
 def _registry() -> dict[str, tuple[type[Section], Callable[[Any], Dataset]]]:
-    from toolchain.datasets import digits, sequence, yin_yang
+    from toolchain.datasets import digits, sequence, waveform, yin_yang
 
     return {
         "yin_yang": (yin_yang.YinYangOptions, yin_yang.load),
         "sequence": (sequence.SequenceOptions, sequence.load),
         "digits": (digits.DigitsOptions, digits.load),
+        "waveform": (waveform.WaveformOptions, waveform.load),
     }
 
 

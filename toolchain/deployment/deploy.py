@@ -71,6 +71,11 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
         If the network does not fit the target.
     """
     recipe = run.recipe()
+    if recipe.training.readout == "trace":
+        raise InputError(
+            f"run folder {run.path}: it follows target traces, and a bundle is checked by the classes that are read; "
+            "train with another training.readout to deploy"
+        )
     trained, number_format = load_best(run.checkpoint("best"))
     dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
     sources = sum(p.size for p in trained.of_kind("spike_source"))
@@ -78,11 +83,6 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
         raise CheckpointError(
             f"run folder {run.path}: its network has {sources} inputs and {trained.readout.size} outputs, the dataset "
             f"{dataset.n_inputs} and {dataset.n_classes}; recipe.yaml and checkpoint do not belong together"
-        )
-    if recipe.training.readout == "trace":
-        raise InputError(
-            f"run folder {run.path}: it follows target traces, and a bundle is checked by the classes that are read; "
-            "train with another training.readout to deploy"
         )
     say(f"quantise {recipe.name} for {target.name}")
     calibration = _calibration(dataset, recipe)
