@@ -28,6 +28,13 @@ class PopulationRecipe(Section):
     tau_mem_ms: Initial = Initial(constant=20.0)
     tau_syn_ms: Initial = Initial(constant=5.0)
     threshold: Annotated[float, Field(gt=0)] = 1.0
+    single_spike: bool = False
+
+    @model_validator(mode="after")
+    def _only_lif_spikes_once(self) -> PopulationRecipe:
+        if self.single_spike and self.kind != "lif":
+            raise ValueError(f"single_spike: is of a lif population, not of a {self.kind}; leave it out")
+        return self
 
     @field_validator("tau_mem_ms", "tau_syn_ms")
     @classmethod
