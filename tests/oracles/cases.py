@@ -147,7 +147,10 @@ def regulated_gradients(case: Case, objective: Objective, rates: Mapping[str, F6
 
 @cache
 def true_tau_gradients(case: Case, objective: Objective, width: float = 1e-6) -> Gradients:
-    """Gradients without a grid by log tau_mem and log tau_syn of each neuron: population -> (size,) each."""
+    """Gradients without a grid by log tau_mem and log tau_syn of each neuron: population -> (size,) each.
+
+    The nudge of a silent correct output is included, as `training_signal` has it.
+    """
     signal = training_signal(case.run(), LABEL, HORIZON, objective, target_trace)
     synapses, found = case.synapses(), {}
     for name, layer in case.layers().items():

@@ -10,7 +10,7 @@ import pytest
 
 from tests.networks import SHAPES, random_network, random_spikes, raster
 from tests.oracles import cases, reference
-from tests.oracles.cases import EDGES, OBJECTIVES, Case, Gradients
+from tests.oracles.cases import EDGES, LABEL, OBJECTIVES, Case, Gradients
 from tests.oracles.reference_taus import tau_gradients
 from tests.training.test_exactness import run_engine
 from toolchain.errors import InputError
@@ -49,6 +49,17 @@ def test_gradients_converge_to_the_true_ones(shape: str, name: str) -> None:
     for kind in (0, 1):
         assert errors[0.0025][kind] < max(0.3 * errors[0.04][kind], 1e-3)
         assert errors[0.0025][kind] < max(0.6 * errors[0.01][kind], 1e-3)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "relative_mse"])
+def test_silent_correct_output_is_pushed_up_by_its_time_constants_too(loss: str) -> None:
+    objective = OBJECTIVES[f"first_spike_{loss}"]
+    case = cases.case_of("feedforward", objective, (LABEL,))
+    truth = cases.true_tau_gradients(case, objective)
+    assert all(both[LABEL] for both in truth["out"])
+    coarse, fine = (cases.relative_error(on_grid(case, dt, objective), truth) for dt in (0.04, 0.005))
+    assert max(fine) < max(coarse)
+    assert max(fine) < 0.01
 
 
 def heterogeneous(network: Network, random: np.random.Generator) -> Network:

@@ -26,9 +26,9 @@ class RateTarget:
 
     n is the number of spikes of the neuron in a sample, averaged over the batch of this very forward pass, so a
     neuron that is too busy is pushed down at each of its spikes and one that is too quiet is pushed up, equally hard.
-    It is the gradient of -tau_mem strength (n - spikes) V at the spike. mlGeNN's k (Nowotny, Turner, Knight 2025) is
-    strength / tau_mem for leaky readouts, whose loss it divides by tau_mem, and strength for first spikes
-    (facts/training.md sections 1.5, 2.2).
+    It is the gradient of -tau_mem strength (n - spikes) V at the spike, the factors of V held constant. mlGeNN's k
+    (Nowotny, Turner, Knight 2025) is strength / tau_mem for leaky readouts, whose loss it divides by tau_mem, and
+    strength for first spikes (facts/training.md sections 1.5, 2.2).
 
     Parameters
     ----------
