@@ -42,6 +42,7 @@ class Population:
     tau_mem_ms, tau_syn_ms : membrane and synaptic time constant, ms, > 0 (unused by ``spike_source``); a number,
         or a tuple of `size` numbers, one for each neuron
     threshold : of ``lif``, in units of V, > 0
+    single_spike : of ``lif``: a neuron spikes at most once a sample, as after a refractory period without end
 
     Raises
     ------
@@ -55,6 +56,7 @@ class Population:
     tau_mem_ms: TimeConstant = 20.0
     tau_syn_ms: TimeConstant = 5.0
     threshold: float = 1.0
+    single_spike: bool = False
 
     def __post_init__(self) -> None:
         # The name becomes part of array names, file names and one-line messages; from a file it may be anything.
@@ -83,6 +85,11 @@ class Population:
             else:
                 self._check_positive(field, value)
         self._check_positive("threshold", self.threshold)
+        single_spike: object = self.single_spike
+        if not isinstance(single_spike, bool) or (single_spike and self.kind != "lif"):
+            raise NetworkError(
+                f"population {self.name}: single_spike {single_spike!r} must be true or false, and true for a lif only"
+            )
 
     def _check_positive(self, what: str, value: object) -> None:
         if isinstance(value, bool) or not (isinstance(value, (int, float)) and 0 < value < math.inf):

@@ -71,7 +71,7 @@ def _populations(recipe: Recipe, n_inputs: int, outputs: tuple[int, str]) -> tup
             _time_constant(tau, given, generator(seed, name, field))
             for field, tau in (("tau_mem", entry.tau_mem_ms), ("tau_syn", entry.tau_syn_ms))
         )
-        populations.append(Population(name, entry.kind, given, tau_mem, tau_syn, entry.threshold))
+        populations.append(Population(name, entry.kind, given, tau_mem, tau_syn, entry.threshold, entry.single_spike))
     return tuple(populations)
 
 

@@ -25,8 +25,14 @@ def shared_constants(population: Population, dt_ms: float) -> SharedConstants:
     ------
     TargetLimitError
         If a time constant differs from neuron to neuron: du and dv belong to a whole group of neurons, and the
-        gain that is folded into the weights would be another for each.
+        gain that is folded into the weights would be another for each. If its neurons spike once a sample: the chip's
+        do not stop.
     """
+    if population.single_spike:
+        raise TargetLimitError(
+            f"population {population.name}: its neurons spike once a sample (single_spike), those on Loihi "
+            "spike again; train without it"
+        )
     constants = NeuronConstants.of(population, dt_ms)
     alpha, beta, gain = constants.alpha, constants.beta, constants.gain
     if not (isinstance(alpha, float) and isinstance(beta, float) and isinstance(gain, float)):

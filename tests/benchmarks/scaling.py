@@ -4,7 +4,7 @@
 
 From the benchmark's workload (700-256-20, recurrent, 1000 steps, 8,000 input spikes, 14 spikes a hidden neuron, slots
 0 to 62) each panel changes one quantity and scales the input weights so that the others stay. A figure is the least
-of nine processor times of a whole training step of a batch of 8 on one core: other work on the machine only adds to
+of nine processor times of a whole training step of a batch of 32 on one core: other work on the machine only adds to
 it. A synaptic event is one spike on one synapse, forward and backward counted apart; events that arrive after the end
 of the sample count too, though without effect.
 
@@ -22,7 +22,7 @@ from typing import NamedTuple
 from tests.benchmarks.workload import TrainingStep, Workload, busy, cpu_seconds, on_one_core, prepare
 
 OUTPUT = Path(__file__).parents[2] / "docs" / "figures" / "scaling.svg"
-BASE = Workload(batch=8)
+BASE = Workload()
 REPEATS = 9
 AXES: dict[str, tuple[str, list[Workload]]] = {
     "hidden": ("hidden neurons", [replace(BASE, hidden=n) for n in (64, 128, 256, 512, 1024)]),

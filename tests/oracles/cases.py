@@ -49,20 +49,23 @@ Gradients = dict[str, tuple[F64, F64]]
 class Case:
     """A network without a grid: its shape, the weights that a seed gives, and whether its outputs are lif neurons.
 
-    `silent` are outputs whose incoming weights are too small for a spike.
+    `silent` are outputs whose incoming weights are too small for a spike; with `single_spike` every neuron spikes at
+    most once.
     """
 
     shape: str
     spiking: bool
     seed: int
     silent: tuple[int, ...] = ()
+    single_spike: bool = False
 
     def layers(self) -> dict[str, Layer]:
         """Populations that are simulated; outputs that spike differ from the hidden ones in every constant."""
         out = Layer(3, 18.0, 6.0, 0.5) if self.spiking else Layer(2, 20.0, 5.0)
         found = {"a": Layer(3, 20.0, 5.0, 0.7), "b": Layer(3, 15.0, 4.0, 0.7), "out": out}
         used = {end for edge in EDGES[self.shape] for end in edge}
-        return {name: layer for name, layer in found.items() if name in used}
+        once = {"a", "b", *(["out"] if self.spiking else [])} if self.single_spike else set()
+        return {name: replace(layer, single_spike=name in once) for name, layer in found.items() if name in used}
 
     def synapses(self) -> list[Synapses]:
         """Projections with random weights and delays."""
@@ -173,7 +176,8 @@ def on_grid(case: Case, dt: float) -> tuple[Network, SpikeTrains]:
         if math.isinf(layer.threshold):
             populations.append(Population(name, "leaky_readout", layer.size, layer.tau_mem, layer.tau_syn))
         else:
-            populations.append(Population(name, "lif", layer.size, layer.tau_mem, layer.tau_syn, layer.threshold))
+            lif = Population(name, "lif", layer.size, layer.tau_mem, layer.tau_syn, layer.threshold, layer.single_spike)
+            populations.append(lif)
     # Slot k arrives k + 1 steps after the spike.
     projections = tuple(make_projection(s.source, s.target, s.weight, s.delay / dt - 1) for s in case.synapses())
     times, units = np.array([round(t / dt) for t, _ in INPUTS]), np.array([u for _, u in INPUTS])

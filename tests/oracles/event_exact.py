@@ -25,12 +25,13 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Layer:
-    """A population; `threshold` infinite for a readout. Times in ms."""
+    """A population, times in ms; `threshold` infinite for a readout, `single_spike` if no neuron spikes again."""
 
     size: int
     tau_mem: float
     tau_syn: float
     threshold: float = math.inf
+    single_spike: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ class Neuron:
     def crossing(self) -> float:
         """Time after `at` of the first crossing of the threshold from below, if no further input comes; or infinity."""
         theta = self.layer.threshold
+        if self.layer.single_spike and self.spikes:
+            return math.inf
         if math.isinf(theta) or self.current <= theta:
             return math.inf  # V rises towards I, and I only falls
         piece = self.ahead()

@@ -82,6 +82,8 @@ def simulate(
             state.slope[p.name][t] = current[p.name] - voltage[p.name]
             if p.kind == "lif":
                 fired = voltage[p.name] >= p.threshold
+                if p.single_spike:
+                    fired &= ~state.spikes[p.name].any(axis=0)
                 state.spikes[p.name][t] = fired
                 voltage[p.name] = np.where(fired, 0.0, voltage[p.name])
         _deliver(network, state, slots, t)

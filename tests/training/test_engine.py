@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -65,6 +67,35 @@ def test_engine_equals_reference(shape: str, seed: int, objective: Objective) ->
                 # A slope can be small by chance, and float32 voltages have float32 slopes. Compare on that scale.
                 assert np.abs(ours_ - theirs).max() <= 2e-3 * np.abs(theirs).max() + 1e-9, name
     assert sum(len(trace.spikes[p.name][0]) for p in network.of_kind("lif")) > 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@every_objective
+def test_neurons_that_spike_once_equal_the_reference(shape: str, objective: Objective) -> None:
+    random = np.random.default_rng([9, SHAPES.index(shape)])
+    several = random_network(shape, random, spiking_output=objective.spiking)
+    once = tuple(replace(p, single_spike=p.kind == "lif") for p in several.populations)
+    network = replace(several, populations=once)
+    spikes = random_spikes(random, 3, 5, STEPS, 0.08)
+    labels = random.integers(0, 3, 3)
+    targets = random_targets(random) if objective.reading == "trace" else None
+    engine = make_engine("cpu", network, STEPS, max_slot=9, objective=objective, targets=targets, min_slope=1e-9)
+    more = 0
+    for sample in range(3):
+        state = simulate(network, {"in": raster(spikes, sample)})
+        more += sum(a.sum() for a in simulate(several, {"in": raster(spikes, sample)}).spikes.values())
+        more -= sum(a.sum() for a in state.spikes.values())
+        trace = engine.trace(spikes, sample)
+        for population in network.of_kind("lif"):
+            assert trace.spikes[population.name][0].tolist() == np.nonzero(state.spikes[population.name].T)[1].tolist()
+        found = engine.gradients(spikes, labels, np.array([sample]))
+        target = None if targets is None else targets[labels[sample]].astype(np.float64)
+        expected = gradients(network, state, int(labels[sample]), objective, target=target)
+        for ours, field in ((found.weight, 0), (found.delay, 1)):
+            for name, part in split_flat(network, ours).items():
+                theirs = expected[name][field]
+                assert np.abs(part - theirs).max() <= 2e-3 * np.abs(theirs).max() + 1e-9, name
+    assert more > 0
 
 
 def test_random_outputs_are_early_late_and_silent() -> None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,24 @@ def test_gradients_converge_to_the_true_ones(shape: str, name: str) -> None:
         # Below 1e-3 it is float32 that is left: 10 000 steps of decay, each rounded.
         assert errors[0.0025][kind] < max(0.3 * errors[0.04][kind], 1e-3)
         assert errors[0.0025][kind] < max(0.6 * errors[0.01][kind], 1e-3)
+
+
+# In the shapes with a cycle the spikes that come back meet neurons that have spiked: nothing to compare.
+@pytest.mark.parametrize("shape", ["feedforward", "two_layers"])
+@pytest.mark.parametrize("name", ["average", "first_spike_cross_entropy", "first_spike_relative_mse"])
+def test_gradients_of_neurons_that_spike_once_converge_too(shape: str, name: str) -> None:
+    """After its spike a neuron passes nothing on, forward or backward; the case differs from the one above."""
+    objective = OBJECTIVES[name]
+    several = cases.case_of(shape, objective)
+    case = replace(several, single_spike=True)
+    once, more = (sum(len(n.spikes) for group in c.run().values() for n in group) for c in (case, several))
+    assert once < more
+    assert max(len(n.spikes) for group in case.run().values() for n in group) == 1
+    truth = cases.true_gradients(case, objective)
+    errors = {dt: cases.relative_error(engine_gradients(case, dt, objective), truth) for dt in (0.04, 0.0025)}
+    assert max(errors[0.0025]) < 0.008
+    for kind in (0, 1):
+        assert errors[0.0025][kind] < max(0.4 * errors[0.04][kind], 1e-3)
 
 
 @pytest.mark.parametrize("silent", [(LABEL,), (0, LABEL), (0, 1, 2)], ids=str)

@@ -27,13 +27,13 @@ def golden() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def network(golden: dict[str, Any]) -> Network:
-    tau = {"tau_mem_ms": float(golden["TAU_MEM_H"]), "tau_syn_ms": float(golden["TAU_SYN"])}
+    tau = (float(golden["TAU_MEM_H"]), float(golden["TAU_SYN"]))
     return Network(
         float(golden["DT"]),
         (
             Population("in", "spike_source", int(golden["N_IN"])),
-            Population("hid", "lif", int(golden["N_HID"]), threshold=float(golden["V_TH"]), **tau),
-            Population("out", "leaky_readout", int(golden["N_OUT"]), **tau),
+            Population("hid", "lif", int(golden["N_HID"]), *tau, float(golden["V_TH"])),
+            Population("out", "leaky_readout", int(golden["N_OUT"]), *tau),
         ),
         (
             make_projection("in", "hid", golden["w_in"], golden["d_in"]),

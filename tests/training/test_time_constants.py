@@ -62,6 +62,17 @@ def test_silent_correct_output_is_pushed_up_by_its_time_constants_too(loss: str)
     assert max(fine) < 0.01
 
 
+@pytest.mark.parametrize("name", ["average", "first_spike_cross_entropy"])
+@pytest.mark.parametrize("shape", ["feedforward", "two_coupled"])
+def test_gradients_of_neurons_that_spike_once_converge(shape: str, name: str) -> None:
+    objective = OBJECTIVES[name]
+    case = replace(cases.case_of(shape, objective), single_spike=True)
+    truth = cases.true_tau_gradients(case, objective)
+    coarse, fine = (cases.relative_error(on_grid(case, dt, objective), truth) for dt in (0.04, 0.0025))
+    assert max(fine) < 0.008
+    assert max(fine) < 0.3 * max(coarse)
+
+
 def heterogeneous(network: Network, random: np.random.Generator) -> Network:
     """The network with time constants that differ from neuron to neuron."""
 

@@ -28,6 +28,7 @@ class PopulationRecipe(Section):
     tau_mem_ms: Initial = Initial(constant=20.0)
     tau_syn_ms: Initial = Initial(constant=5.0)
     threshold: Annotated[float, Field(gt=0)] = 1.0
+    single_spike: bool = False
     learn_tau_mem: bool = False
     learn_tau_syn: bool = False
 
@@ -41,6 +42,12 @@ class PopulationRecipe(Section):
         if self.kind == "spike_source" and self.learned:
             field = self.learned[0].removesuffix("_ms")
             raise ValueError(f"learn_{field}: a spike_source has no time constants; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _only_lif_spikes_once(self) -> PopulationRecipe:
+        if self.single_spike and self.kind != "lif":
+            raise ValueError(f"single_spike: is of a lif population, not of a {self.kind}; leave it out")
         return self
 
     @field_validator("tau_mem_ms", "tau_syn_ms")

@@ -264,9 +264,11 @@ def _neuron_arrays(
     """Constants of each row, and the synaptic time constant of each row in steps."""
     columns = np.zeros((6, layout.n_rows), dtype=np.float64)
     columns[3] = np.inf  # a row without a neuron never spikes
+    reset = np.zeros(layout.n_rows, dtype=np.float32)
     for population in network.populations:
         if population.kind == "spike_source":
             continue
+        reset[layout.row[graph.neurons(population)]] = -np.inf if population.single_spike else 0.0
         c = constants.get(population.name) or NeuronConstants.of(population, network.dt_ms)
         rows = layout.row[graph.neurons(population)]
         columns[0, rows], columns[1, rows], columns[2, rows], columns[3, rows] = c.alpha, c.beta, c.gain, c.threshold
@@ -276,7 +278,7 @@ def _neuron_arrays(
     closed = np.abs(alpha - beta) > 1e-4 * (1 - alpha) + np.where(alpha > 0, 0.0, np.inf)
     alpha32, beta32, gain, threshold, chi, tau_syn = (c.astype(np.float32) for c in columns)
     neurons = Neurons(
-        alpha32, beta32, gain, threshold, chi, np.zeros(layout.n_rows, dtype=np.float32),
+        alpha32, beta32, gain, threshold, reset, chi, np.zeros(layout.n_rows, dtype=np.float32),
         np.where(closed, alpha, 0.0), np.where(closed, beta, 0.0),
     )  # fmt: skip
     return neurons, tau_syn

@@ -120,7 +120,7 @@ def _advance(
                 scratch.event_slope[n_events] = current[i] - voltage[i]
                 scratch.fill[i] += ONE
                 n_events += ONE
-                voltage[i] = np.float32(0)
+                voltage[i] = neurons.reset[base * EIGHT + i]
                 if cyclic:
                     for e in range(groups.inner_ptr[first + i], groups.inner_ptr[first + i + ONE]):
                         rows[now + np.uint64(synapses.inner_offset[e])] += synapses.inner_weight[e]

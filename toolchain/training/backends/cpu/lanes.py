@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from toolchain.training.backends.cpu.backward import backward
 from toolchain.training.backends.cpu.forward import forward, load_inputs
-from toolchain.training.backends.cpu.layout import F32, I64, U32, Groups, Synapses
+from toolchain.training.backends.cpu.layout import F32, I64, Groups, Synapses
 from toolchain.training.backends.cpu.losses import Loss, evaluate
 from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch, Sums, kernel
 
@@ -112,6 +112,3 @@ def take_sums(
         if p < n_synapses:
             weight[p] = np.float32(-scale[e] * total_i / batch)
             delay[p] = np.float32(-weights[e] * total_d / batch)
-
-
-__all__ = ["BACK", "OUT", "THROUGH", "U32", "place_parameters", "run_lane", "take_sums"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from toolchain.objective import Objective
 from toolchain.readouts import READOUTS, ReadoutName, time_weights
-from toolchain.training.backends.cpu.layout import F32, I64
+from toolchain.training.backends.cpu.layout import F32
 from toolchain.training.backends.cpu.state import Reel, kernel
 
 WEIGHTED, MAXIMUM, TRACE, FIRST_CROSS, FIRST_RELATIVE = range(5)
@@ -197,6 +197,3 @@ def evaluate(
     else:
         result, prediction = _first_spike_loss(loss, reel, slot, first_unit, steps, label, value, error, kick)
     return result, prediction
-
-
-__all__ = ["I64", "SILENT", "Loss", "evaluate", "make_loss"]

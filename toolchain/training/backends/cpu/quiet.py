@@ -126,8 +126,10 @@ def simulate_quiet(
         c = gain * beta / (alpha - beta)
         log_alpha, log_beta = math.log(alpha), math.log(beta)
         current = voltage = 0.0
+        reset = float(neurons.reset[row])
         now = -1
         count = np.uint64(0)
+        spent = False
         for word in range(words + ONE):
             bits = busy[word] if word < words else ONE
             if word < words:
@@ -135,7 +137,7 @@ def simulate_quiet(
             while bits != np.uint64(0):
                 at = int(word * WORD + lowest_bit(bits)) if word < words else int(steps)
                 bits &= bits - ONE
-                while True:
+                while not spent:
                     m = first_crossing(current, voltage, alpha, beta, gain, threshold, at - 1 - now)
                     if m == 0:
                         break
@@ -146,9 +148,12 @@ def simulate_quiet(
                     _emit(scratch, n_events, lane, now, current - voltage)
                     n_events += ONE
                     count += ONE
-                    voltage = 0.0
+                    voltage, spent = 0.0, reset < 0.0
                 if word == words:
                     break
+                if spent:
+                    quiet[at] = np.float32(0)
+                    continue
                 left = float(at - now)
                 slow, fast = math.exp(log_alpha * left), math.exp(log_beta * left)
                 weight = float(quiet[at])
@@ -160,7 +165,7 @@ def simulate_quiet(
                     _emit(scratch, n_events, lane, now, current - voltage)
                     n_events += ONE
                     count += ONE
-                    voltage = 0.0
+                    voltage, spent = 0.0, reset < 0.0
         scratch.fill[lane] = count
     return n_events
 

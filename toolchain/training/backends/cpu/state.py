@@ -21,6 +21,7 @@ def kernel(function: Any) -> Any:
 class Neurons(NamedTuple):
     """Constants of each row (n_rows,), as the step and its adjoint multiply with them.
 
+    `reset` is the voltage after a spike, minus infinity for a neuron that spikes once a sample: it stays there.
     `chi` couples lambda_V into lambda_I; `push` is what the rate regulariser adds to lambda_V at a spike.
     `alpha64` and `beta64` are for the closed form; 0 where both time constants are too close for it, or learn.
     """
@@ -29,6 +30,7 @@ class Neurons(NamedTuple):
     beta: F32
     gain: F32
     threshold: F32
+    reset: F32
     chi: F32
     push: F32
     alpha64: NDArray[np.float64]

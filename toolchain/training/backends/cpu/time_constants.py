@@ -73,5 +73,6 @@ def integrate(
                 sums.tau_mem[row + lane] += lambda_v * i + next_v * (beta * i - v)
                 sums.tau_syn[row + lane] -= (lambda_i + beta * next_i) * i
         while event < end and np.uint64(reel.time[np.uint64(reel.order[event])]) == t:
+            # Also of a neuron that spikes once: its adjoints are 0 from here on, and infinity times that is not.
             voltage[np.uint64(reel.order_row[event])] = np.float32(0)
             event += ONE
