@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.test_recipe import changed, refusal
+from tests.test_recipe import FULL, changed, refusal
 from toolchain.network_builder import build_network
 from toolchain.recipe import parse_recipe
 
+UNIFORM = {"uniform": {"low": 3, "high": 10}}
 SPIKING = changed(("network", "populations", "out"), {"kind": "lif"})
 
 
@@ -50,3 +51,48 @@ def test_a_lif_output_needs_no_size_and_no_voltage_is_read_from_it() -> None:
 def test_one_speaker_may_be_given_without_brackets() -> None:
     recipe = parse_recipe(changed(("training", "validation"), {"speaker": 4}), "R")
     assert recipe == parse_recipe(changed(("training", "validation"), {"speaker": [4]}), "R")
+
+
+def learning(population: str, training: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    """A recipe in which a population has these fields, and training these keys and no quantisation."""
+    kind = FULL["network"]["populations"][population]["kind"]
+    size = {"size": 3} if kind == "lif" else {}
+    data = changed(("network", "populations", population), {"kind": kind, **size, **fields})
+    return changed(("training",), training or {}, data)
+
+
+def test_time_constants_learn_where_they_are_told_to() -> None:
+    data = learning("hid", learn_tau_syn=True, tau_mem_ms=0.5)
+    data = changed(("network", "populations", "out"), {"kind": "leaky_readout", "learn_tau_mem": True}, data)
+    recipe = parse_recipe(data, "R")
+    learned = {name: p.learned for name, p in recipe.network.populations.items()}
+    assert learned == {"in": (), "hid": ("tau_syn_ms",), "out": ("tau_mem_ms",)}
+    assert parse_recipe(yaml.safe_load(recipe.dump()), "R") == recipe
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (learning("in", learn_tau_mem=True), "populations.in: learn_tau_mem: a spike_source has no time constants"),
+        (learning("in", learn_tau_syn=True), "populations.in: learn_tau_syn: a spike_source has no time constants"),
+        (
+            learning("out", {"epochs": 2, "quantise": {"from_epoch": 1}}, learn_tau_syn=True),
+            "network.populations.out.learn_tau_syn: training.quantise is for a chip, which holds one time constant for",
+        ),
+        (
+            learning("hid", learn_tau_mem=True, tau_mem_ms=0.5),
+            "network.populations.hid.tau_mem_ms: learns and starts at 0.5 ms, outside training.tau_range_ms [1, 1000]",
+        ),
+        (
+            learning("hid", {"tau_range_ms": [2, 9]}, learn_tau_syn=True, tau_syn_ms=UNIFORM),
+            "network.populations.hid.tau_syn_ms: learns and starts at 10 ms, outside training.tau_range_ms [2, 9]",
+        ),
+        (learning("hid", {"tau_range_ms": [9, 9]}), "training.tau_range_ms: 9 to 9 ms is no range"),
+        (learning("hid", {"tau_range_ms": [0, 9]}), "training.tau_range_ms.0"),
+        (learning("hid", {"tau_range_ms": [1]}), "training.tau_range_ms"),
+        (learning("hid", {"tau_rate": 1.5}), "training.tau_rate"),
+        (learning("hid", learn_tau=True), "did you mean 'learn_tau_"),
+    ],
+)
+def test_time_constants_that_cannot_learn_are_refused_by_name(data: dict[str, Any], message: str) -> None:
+    assert message in refusal(data)

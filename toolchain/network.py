@@ -281,20 +281,24 @@ class NeuronConstants:
         threshold = population.threshold if population.kind == "lif" else math.inf
         tau_mem, tau_syn = population.tau_mem_ms, population.tau_syn_ms
         if not (isinstance(tau_mem, tuple) or isinstance(tau_syn, tuple)):
-            # expm1 keeps the gain exact where dt is a small fraction of the time constants.
-            gain = math.expm1(-dt_ms / tau_mem) * math.expm1(-dt_ms / tau_syn) * tau_syn / dt_ms
-            return cls(math.exp(-dt_ms / tau_mem), math.exp(-dt_ms / tau_syn), gain, threshold)
+            return cls(*_decays_and_gain(tau_mem, tau_syn, dt_ms), threshold)
         # Neuron by neuron through the same functions: a neuron computes the same in whatever company.
         mem, syn = (tau if isinstance(tau, tuple) else (tau,) * population.size for tau in (tau_mem, tau_syn))
-        pairs = zip(mem, syn, strict=True)
-        alone = [cls.of(replace(population, size=1, tau_mem_ms=m, tau_syn_ms=s), dt_ms) for m, s in pairs]
-        alpha, beta, gains = (np.array([getattr(c, k) for c in alone]) for k in ("alpha", "beta", "gain"))
+        alone = [_decays_and_gain(m, s, dt_ms) for m, s in zip(mem, syn, strict=True)]
+        alpha, beta, gains = (np.array(column) for column in zip(*alone, strict=True))
         return cls(
-            alpha if isinstance(tau_mem, tuple) else alone[0].alpha,
-            beta if isinstance(tau_syn, tuple) else alone[0].beta,
+            alpha if isinstance(tau_mem, tuple) else alone[0][0],
+            beta if isinstance(tau_syn, tuple) else alone[0][1],
             gains,
             threshold,
         )
+
+
+def _decays_and_gain(tau_mem_ms: float, tau_syn_ms: float, dt_ms: float) -> tuple[float, float, float]:
+    """Alpha, beta and gain of `NeuronConstants` for one neuron."""
+    # expm1 keeps the gain exact where dt is a small fraction of the time constants.
+    gain = math.expm1(-dt_ms / tau_mem_ms) * math.expm1(-dt_ms / tau_syn_ms) * tau_syn_ms / dt_ms
+    return math.exp(-dt_ms / tau_mem_ms), math.exp(-dt_ms / tau_syn_ms), gain
 
 
 def make_projection(

@@ -87,6 +87,8 @@ class PlainEngine:
             correct,
             np.concatenate(weight).astype(np.float32),
             np.concatenate(delay).astype(np.float32),
+            np.zeros(neuron_spikes.size, dtype=np.float32),
+            np.zeros(neuron_spikes.size, dtype=np.float32),
             neuron_spikes,
             guarded,
         )

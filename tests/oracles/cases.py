@@ -81,9 +81,11 @@ class Case:
             found.append(Synapses(source, target, weight, delay))
         return found
 
-    def run(self, synapses: list[Synapses] | None = None) -> dict[str, list[Neuron]]:
-        """Simulate without a grid."""
-        return event_exact.simulate(self.layers(), synapses or self.synapses(), {"in": INPUTS}, HORIZON)
+    def run(
+        self, synapses: list[Synapses] | None = None, others: Mapping[tuple[str, int], Layer] | None = None
+    ) -> dict[str, list[Neuron]]:
+        """Simulate without a grid; `others` are neurons that differ from their layer."""
+        return event_exact.simulate(self.layers(), synapses or self.synapses(), {"in": INPUTS}, HORIZON, others)
 
 
 # Seeds of networks that are well-conditioned, as `conditioning` measures it: no spike grazes the threshold, and none
@@ -144,6 +146,27 @@ def true_gradients(case: Case, objective: Objective) -> Gradients:
 def regulated_gradients(case: Case, objective: Objective, rates: Mapping[str, F64] | None) -> Gradients:
     """The same with a regulariser that takes `rates`, population -> (size,), 1/ms, from lambda_V at each spike."""
     return differences(case, training_signal(case.run(), LABEL, HORIZON, objective, target_trace, rates))
+
+
+@cache
+def true_tau_gradients(case: Case, objective: Objective, width: float = 1e-6) -> Gradients:
+    """Gradients without a grid by log tau_mem and log tau_syn of each neuron: population -> (size,) each.
+
+    The nudge of a silent correct output is included, as `training_signal` has it.
+    """
+    signal = training_signal(case.run(), LABEL, HORIZON, objective, target_trace)
+    synapses, found = case.synapses(), {}
+    for name, layer in case.layers().items():
+        pair = []
+        for field in ("tau_mem", "tau_syn"):
+            values = np.zeros((layer.size, 2))
+            for i, side in np.ndindex(*values.shape):
+                factor = math.exp(width * (1, -1)[side])
+                changed = replace(layer, **{field: factor * getattr(layer, field)})
+                values[i, side] = signal(case.run(synapses, {(name, i): changed}))
+            pair.append((values[:, 0] - values[:, 1]) / (2 * width))
+        found[name] = (pair[0], pair[1])
+    return found
 
 
 def on_grid(case: Case, dt: float) -> tuple[Network, SpikeTrains]:

@@ -130,9 +130,14 @@ def simulate(
     synapses: Sequence[Synapses],
     inputs: Mapping[str, Sequence[tuple[float, int]]],
     horizon: float,
+    others: Mapping[tuple[str, int], Layer] | None = None,
 ) -> dict[str, list[Neuron]]:
-    """Run until `horizon` (ms). `inputs`: spike source -> (time, unit). Returns the neurons of each layer."""
-    neurons = {name: [Neuron(layer) for _ in range(layer.size)] for name, layer in layers.items()}
+    """Run until `horizon` (ms). `inputs`: spike source -> (time, unit). Returns the neurons of each layer.
+
+    `others` : (layer, neuron) -> the constants of a neuron that differs from its layer
+    """
+    of = others or {}
+    neurons = {name: [Neuron(of.get((name, i), layer)) for i in range(layer.size)] for name, layer in layers.items()}
     queue: list[tuple[float, int, str, int, float, int]] = []  # time, order, layer, neuron, weight, version
     order = 0
 

@@ -6,8 +6,8 @@ Gauss-Legendre on every smooth piece, and first spikes are there to read.
 
 Training adds to the adjoints in two places that belong to no loss: the nudge of a silent correct output, and the
 regulariser of spike rates. Both add some constant a to lambda_V of a neuron at some time t, and lambda_V is
--1/tau_mem times the derivative with respect to V. So each is the gradient of -tau_mem a V(t) at constant a and t: a
-term whose differences can be taken too.
+-1/tau_mem times the derivative with respect to V. So each is the gradient of -tau_mem a V(t) at constant tau_mem, a
+and t: a term whose differences can be taken too.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def training_signal(
         total = loss(neurons["out"], label, horizon, objective, target)
         for name, i, time, amount in added:
             if amount:
-                total -= neurons[name][i].layer.tau_mem * amount * voltage(neurons[name][i], time)
+                total -= base[name][i].layer.tau_mem * amount * voltage(neurons[name][i], time)
         return total
 
     return signal

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,12 +79,12 @@ def simulate(
             current[p.name] = beta * current[p.name] + state.arrivals[p.name][t]
             voltage[p.name] = alpha * voltage[p.name] + gain * current[p.name]
             state.voltage[p.name][t] = voltage[p.name]
+            state.slope[p.name][t] = current[p.name] - voltage[p.name]
             if p.kind == "lif":
                 fired = voltage[p.name] >= p.threshold
                 if p.single_spike:
                     fired &= ~state.spikes[p.name].any(axis=0)
                 state.spikes[p.name][t] = fired
-                state.slope[p.name][t] = current[p.name] - voltage[p.name]
                 voltage[p.name] = np.where(fired, 0.0, voltage[p.name])
         _deliver(network, state, slots, t)
     state.current = current
@@ -100,7 +101,7 @@ def _deliver(network: Network, state: State, slots: dict[str, NDArray[np.int64]]
                     state.arrivals[projection.target][arrival, j] += projection.weight[i, j]
 
 
-def gradients(
+def adjoints(
     network: Network,
     state: State,
     label: int,
@@ -109,8 +110,8 @@ def gradients(
     target: F64 | None = None,
     probability: F64 | None = None,
     rates: Mapping[str, F64] | None = None,
-) -> dict[str, tuple[F64, F64]]:
-    """Gradients of the loss of one sample: projection -> (weight, delay per slot), (pre, post) each.
+) -> tuple[dict[str, F64], dict[str, F64]]:
+    """lambda_I and lambda_V of each population, (span, size), those from the end of the sample on 0.
 
     `target` and `probability` are those of `reference_losses.push`. `rates` : population -> (size,) what the
     regulariser takes from lambda_V at each spike of a neuron, strength * (mean count - target).
@@ -153,6 +154,18 @@ def gradients(
                 lv[p.name][t, n] += (p.threshold * lv[p.name][t, n] + total) / state.slope[p.name][t, n]
                 if rates is not None and p.name in rates:
                     lv[p.name][t, n] -= rates[p.name][n]
+    return li, lv
+
+
+def gradients(
+    network: Network, state: State, label: int, objective: Objective | None = None, **options: Any
+) -> dict[str, tuple[F64, F64]]:
+    """Gradients of the loss of one sample: projection -> (weight, delay per slot), (pre, post) each.
+
+    `options` are those of `adjoints`.
+    """
+    li, lv = adjoints(network, state, label, objective, **options)
+    slots = {p.name: p.slots() for p in network.projections}
     found = {}
     for projection in network.projections:
         post = network[projection.target]

@@ -13,12 +13,15 @@ import pytest
 from tests.oracles import cases
 from tests.oracles.cases import EDGES, LABEL, OBJECTIVES, Case, Gradients
 from toolchain.event_graph import split_flat
+from toolchain.network import Network
 from toolchain.objective import Objective
-from toolchain.training.backends import make_engine
+from toolchain.training.backends import BatchGradient, make_engine
 
 
-def engine_gradients(case: Case, dt: float, objective: Objective) -> Gradients:
-    """The CPU backend on a grid of `dt`; delays per ms."""
+def run_engine(
+    case: Case, dt: float, objective: Objective, learn_tau: tuple[str, ...] = ()
+) -> tuple[Network, BatchGradient]:
+    """The CPU backend on a grid of `dt`."""
     network, spikes = cases.on_grid(case, dt)
     targets = None
     if objective.reading == "trace":
@@ -34,8 +37,14 @@ def engine_gradients(case: Case, dt: float, objective: Objective) -> Gradients:
         objective=objective,
         targets=targets,
         min_slope=1e-9,
+        learn_tau=learn_tau,
     )
-    found = engine.gradients(spikes, np.array([LABEL]), np.array([0]))
+    return network, engine.gradients(spikes, np.array([LABEL]), np.array([0]))
+
+
+def engine_gradients(case: Case, dt: float, objective: Objective) -> Gradients:
+    """Gradients of weights and delays; those of delays per ms."""
+    network, found = run_engine(case, dt, objective)
     weight, delay = split_flat(network, found.weight), split_flat(network, found.delay)
     return {name: (weight[name].astype(np.float64), delay[name].astype(np.float64) / dt) for name in weight}
 

@@ -7,6 +7,7 @@ nowhere else; `Recipe.dump` writes the completed recipe, which is what a run fol
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -86,11 +87,31 @@ class Recipe(Section):
                 f"training.readout: {self.training.readout} reads a {needed} population, but the output "
                 f"{output} is of kind {kind}; change one of them"
             )
+        for name, population in self.network.populations.items():
+            self._check_learned(name, population)
         for name in self.training.rates.strength_of:
             if name not in hidden:
                 known = nearest(name, hidden) if hidden else "; the network has none"
                 raise ValueError(f"training.rates.strength_of: {name!r} is no hidden lif population{known}")
         return self
+
+    def _check_learned(self, name: str, population: PopulationRecipe) -> None:
+        """Time constants that learn start where they may be, and are not trained in the numbers of a chip."""
+        low, high = self.training.tau_range_ms
+        for field in population.learned:
+            where = f"network.populations.{name}"
+            if self.training.quantise is not None:
+                raise ValueError(
+                    f"{where}.learn_{field.removesuffix('_ms')}: training.quantise is for a chip, which holds one time "
+                    "constant for a whole population; leave one of the two out"
+                )
+            tau: Initial = getattr(population, field)
+            for value in (tau.lowest, tau.highest):
+                if math.isfinite(value) and not low <= value <= high:
+                    raise ValueError(
+                        f"{where}.{field}: learns and starts at {value:g} ms, outside training.tau_range_ms "
+                        f"[{low:g}, {high:g}]; change one of the two"
+                    )
 
     def with_max_slot(self, largest: int) -> Recipe:
         """The recipe with `training.max_slot` filled in; raises RecipeError if a delay starts above it."""

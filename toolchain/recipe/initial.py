@@ -65,3 +65,13 @@ class Initial(Section):
             return self.uniform.low
         assert self.normal is not None
         return self.normal.mean if self.normal.sd == 0 else float("-inf")
+
+    @property
+    def highest(self) -> float:
+        """Largest value that can be drawn, as `lowest`."""
+        if self.constant is not None:
+            return self.constant
+        if self.uniform is not None:
+            return self.uniform.high
+        assert self.normal is not None
+        return self.normal.mean if self.normal.sd == 0 else float("inf")

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from toolchain.errors import NetworkError
-from toolchain.network import Kind, Population
+from toolchain.network import TIME_CONSTANTS, Kind, Population
 from toolchain.recipe.initial import Initial
 from toolchain.recipe.sections import Section, nearest
 
@@ -20,7 +20,7 @@ class PopulationRecipe(Section):
     """One population; input and output may leave out their size, which then is that of the dataset.
 
     Time constants are one number for all neurons or drawn for each; a draw from a normal distribution that is below
-    `LOWEST_TAU_MS` is drawn again.
+    `LOWEST_TAU_MS` is drawn again. Those that learn do so neuron by neuron.
     """
 
     kind: Kind
@@ -29,6 +29,20 @@ class PopulationRecipe(Section):
     tau_syn_ms: Initial = Initial(constant=5.0)
     threshold: Annotated[float, Field(gt=0)] = 1.0
     single_spike: bool = False
+    learn_tau_mem: bool = False
+    learn_tau_syn: bool = False
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """Names of the time constants that learn."""
+        return tuple(tau for tau in TIME_CONSTANTS if getattr(self, f"learn_{tau.removesuffix('_ms')}"))
+
+    @model_validator(mode="after")
+    def _has_what_learns(self) -> PopulationRecipe:
+        if self.kind == "spike_source" and self.learned:
+            field = self.learned[0].removesuffix("_ms")
+            raise ValueError(f"learn_{field}: a spike_source has no time constants; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _only_lif_spikes_once(self) -> PopulationRecipe:

@@ -57,7 +57,7 @@ class WarmUpSection(Section):
 
 
 class ScheduleSection(Section):
-    """How the step sizes of weights and delays change; see `toolchain.training.schedule`."""
+    """How the step sizes of weights, delays and time constants change; see `toolchain.training.schedule`."""
 
     warm_up: WarmUpSection | None = None
     decay: Literal["exponential", "constant", "cosine", "plateau"] = "exponential"
@@ -114,8 +114,9 @@ class QuantiseSection(Section):
 class TrainingRecipe(Section):
     """How to learn.
 
-    Rates are Adam step sizes: of weights in units of weight, of delays in slots. `rate_decay` multiplies
-    both after every epoch. `max_slot` left out is the largest slot of the target. `revive` is added to the incoming
+    Rates are Adam step sizes: of weights in units of weight, of delays in slots, of time constants in units of their
+    logarithm. `rate_decay` multiplies all of them after every epoch. Time constants that learn stay within
+    `tau_range_ms`. `max_slot` left out is the largest slot of the target. `revive` is added to the incoming
     weights of neurons that were silent for an epoch.
     """
 
@@ -126,6 +127,8 @@ class TrainingRecipe(Section):
     batch_size: Annotated[int, Field(ge=1)] = 32
     weight_rate: NotNegative = 1e-3
     delay_rate: NotNegative = 0.1
+    tau_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    tau_range_ms: list[Positive] = Field(default_factory=lambda: [1.0, 1000.0], min_length=2, max_length=2)
     rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_slot: Annotated[int, Field(ge=0, le=65_534)] | None = None
     min_slope: Positive = 0.05
@@ -177,6 +180,13 @@ class TrainingRecipe(Section):
                 "give a smaller one"
             )
         return self
+
+    @field_validator("tau_range_ms")
+    @classmethod
+    def _lower_first(cls, bounds: list[float]) -> list[float]:
+        if bounds[0] >= bounds[1]:
+            raise ValueError(f"{bounds[0]:g} to {bounds[1]:g} ms is no range; give the smaller number first")
+        return bounds
 
     @property
     def largest_slot(self) -> int:

@@ -1,4 +1,4 @@
-"""Checkpoints: the network, both optimisers and the place in the run, in one file.
+"""Checkpoints: the network, its optimisers and the place in the run, in one file.
 
 Format 2 added the state of the schedule and of early stopping. A network is read from either format; training goes on
 from the present one only.
@@ -6,8 +6,8 @@ from the present one only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,12 @@ def load_best(path: Path) -> tuple[Network, dict[str, Any] | None]:
     return network, number_format
 
 
-def load_checkpoint(path: Path, network: Network, optimisers: Mapping[str, Adam]) -> tuple[Network, Progress]:
+def load_checkpoint(
+    path: Path, network: Network, optimisers: Mapping[str, Adam], learned: Mapping[str, Collection[str]] | None = None
+) -> tuple[Network, Progress]:
     """Read a checkpoint of a run of `network` and put its moments into `optimisers`.
+
+    `learned` : population -> the fields that training changes, in which the stored network may differ
 
     Raises
     ------
@@ -128,7 +132,7 @@ def load_checkpoint(path: Path, network: Network, optimisers: Mapping[str, Adam]
             f"checkpoint {path}: format {header['format']} lacks what resuming needs since format {FORMAT}; its "
             "network can be deployed, to train it start a new run"
         )
-    if stored.describe() != network.describe():
+    if _fixed(stored, learned or {}) != _fixed(network, learned or {}):
         raise CheckpointError(f"checkpoint {path}: its network is not that of the recipe; start a new run")
     for ours, theirs in zip(network.projections, stored.projections, strict=True):
         if ours.mask is not None and theirs.mask is not None and not np.array_equal(ours.mask, theirs.mask):
@@ -151,7 +155,17 @@ def load_checkpoint(path: Path, network: Network, optimisers: Mapping[str, Adam]
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path}: {error!r} in its header; it is damaged, use another") from error
     # Through the flat form: what training goes on with is exactly what it would have had.
-    return unflatten(network, flatten(stored, "weight"), flatten(stored, "delay")), progress
+    grown = replace(network, populations=stored.populations)
+    return unflatten(grown, flatten(stored, "weight"), flatten(stored, "delay")), progress
+
+
+def _fixed(network: Network, learned: Mapping[str, Collection[str]]) -> dict[str, Any]:
+    """Description of a network without what training changes."""
+    description = network.describe()
+    for population in description["populations"]:
+        for field_name in learned.get(population["name"], ()):
+            del population[field_name]
+    return description
 
 
 def _read(path: Path) -> tuple[Network, dict[str, NDArray[Any]], dict[str, Any]]:

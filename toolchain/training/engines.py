@@ -28,4 +28,5 @@ def training_engine(recipe: Recipe, dataset: Dataset, network: Network, threads:
         min_slope=settings.min_slope,
         threads=threads,
         rates=rate_targets(recipe) or None,
+        learn_tau=[name for name, population in recipe.network.populations.items() if population.learned],
     )

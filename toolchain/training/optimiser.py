@@ -1,7 +1,7 @@
 """Adam (Kingma, Ba 2015) over a flat vector, with a step size for each parameter.
 
-Weights and delays have an optimiser each, as published (facts/training.md section 2.4); a step size of zero
-freezes a parameter.
+Weights, delays and time constants have an optimiser each, as published for the first two (facts/training.md section
+2.4); a step size of zero freezes a parameter.
 """
 
 from __future__ import annotations

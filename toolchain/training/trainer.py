@@ -34,6 +34,7 @@ from toolchain.training.revival import Revival
 from toolchain.training.run_folder import RunFolder
 from toolchain.training.schedule import epoch_factor, warm_up_factors
 from toolchain.training.straight_through import StraightThrough
+from toolchain.training.time_constants import TimeConstants
 
 
 class Listener(Protocol):
@@ -142,6 +143,10 @@ class _Trainer:
         self.weights, self.delays = flatten(network, "weight"), flatten(network, "delay")
         weight_rate, delay_rate = _rates(network, recipe)
         self.optimisers = {"weight": Adam(weight_rate), "delay": Adam(delay_rate)}
+        self.taus = TimeConstants(network, self.graph, recipe)
+        if self.taus.learned:
+            self.network = self.taus.onto(network)
+            self.optimisers["tau"] = Adam(self.taus.rate)
         self.revival = Revival(network, self.graph, weight_rate > 0, settings.revive)
         self.engine: Engine = training_engine(recipe, dataset, network, threads)
         self.chip = ChipNumbers.of(recipe, dataset)
@@ -153,6 +158,8 @@ class _Trainer:
             progress = self._epoch(progress)
         best, number_format = load_best(self.run.checkpoint("best"))
         self._use_grid(number_format)
+        self.taus.take(best)
+        self._use_taus()
         self.engine.set_parameters(flatten(best, "weight"), flatten(best, "delay"))
         test = self.dataset.test
         prediction = self.engine.respond(test.spikes, test.labels).prediction
@@ -183,7 +190,8 @@ class _Trainer:
         """The state after the checkpoint to resume from, or after zero epochs."""
         last = self.run.checkpoint("last")
         if resume and last.exists():
-            network, progress = load_checkpoint(last, self.network, self.optimisers)
+            network, progress = load_checkpoint(last, self.network, self.optimisers, self.taus.learned)
+            self.taus.take(network)
             self.weights, self.delays = flatten(network, "weight"), flatten(network, "delay")
             self._use_grid(progress.number_format)
             if not self.run.checkpoint("best").exists():
@@ -208,18 +216,21 @@ class _Trainer:
         samples, augmented = self._samples(epoch)
         spikes, labels = samples.spikes, samples.labels
         order = generator(self.settings.seed, "order", epoch).permutation(labels.size)
-        loss, correct, done, guarded, clipped, outgrown = 0.0, 0, 0, 0, 0, 0
+        loss, correct, done, guarded, clipped, taus_clipped, outgrown = 0.0, 0, 0, 0, 0, 0, 0
         neuron_spikes = np.zeros(self.graph.n_neurons, dtype=np.int64)
         for batch in _batches(order, self.settings.batch_size):
             # The gradient belongs to the parameters of its own forward pass, and no batch is left out.
             weights, beyond = held(self.weights, self.grid)
             outgrown += beyond
             self.engine.set_parameters(weights, self.delays)
+            self._use_taus()
             gradient = self.engine.gradients(spikes, labels, batch)
             weight_factor, delay_factor = warm_up_factors(self.settings, self.optimisers["weight"].steps)
             self.optimisers["weight"].step(self.weights, gradient.weight, factor * weight_factor)
             self.optimisers["delay"].step(self.delays, gradient.delay, factor * delay_factor)
             clipped += self._clip_delays()
+            if self.taus.learned:
+                taus_clipped += self.taus.step(self.optimisers["tau"], gradient, factor * delay_factor)
             done += batch.size
             loss += gradient.loss * batch.size
             correct += gradient.correct
@@ -240,6 +251,7 @@ class _Trainer:
             "silent_neurons": self._silent(neuron_spikes),
             "slopes_guarded": guarded,
             "delays_clipped": clipped,
+            "taus_clipped": taus_clipped,
             "weights_clipped": outgrown,
             "revived": revived,
             "augmentation": vars(augmented),
@@ -282,6 +294,10 @@ class _Trainer:
         self.grid = None if number_format is None else StraightThrough.restore(self.network, number_format)
         self.engine.set_constants({} if self.grid is None else self.grid.format.constants)
 
+    def _use_taus(self) -> None:
+        if self.taus.learned:  # a recipe that trains in the numbers of a chip has none of these
+            self.engine.set_constants(self.taus.constants())
+
     def _samples(self, epoch: int) -> tuple[Samples, Augmented]:
         settings, train = self.settings.augmentation, self.dataset.train
         if not settings.active:
@@ -314,6 +330,7 @@ class _Trainer:
 
     def _validate(self) -> tuple[float, float]:
         self.engine.set_parameters(held(self.weights, self.grid)[0], self.delays)
+        self._use_taus()
         valid = self.dataset.valid
         responses = self.engine.respond(valid.spikes, valid.labels)
         return float(np.mean(responses.prediction == valid.labels)), float(responses.loss.mean())
@@ -327,7 +344,7 @@ class _Trainer:
     def _save(self, which: str, progress: Progress) -> None:
         # Training goes on from the fine weights; the best network is the one that was validated.
         weights = held(self.weights, self.grid)[0] if which == "best" else self.weights
-        network = unflatten(self.network, weights, self.delays)
+        network = unflatten(self.taus.onto(self.network), weights, self.delays)
         save_checkpoint(self.run.checkpoint(which), network, self.optimisers, progress)
 
     def _spiking(self) -> Iterator[tuple[str, slice]]:

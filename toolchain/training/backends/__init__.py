@@ -7,7 +7,7 @@ trainer knows nothing else of it. Parameters cross the border as flat vectors in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,9 +26,9 @@ class RateTarget:
 
     n is the number of spikes of the neuron in a sample, averaged over the batch of this very forward pass, so a
     neuron that is too busy is pushed down at each of its spikes and one that is too quiet is pushed up, equally hard.
-    It is the gradient of -tau_mem strength (n - spikes) V at the spike. mlGeNN's k (Nowotny, Turner, Knight 2025) is
-    strength / tau_mem for leaky readouts, whose loss it divides by tau_mem, and strength for first spikes
-    (facts/training.md sections 1.5, 2.2).
+    It is the gradient of -tau_mem strength (n - spikes) V at the spike, the factors of V held constant. mlGeNN's k
+    (Nowotny, Turner, Knight 2025) is strength / tau_mem for leaky readouts, whose loss it divides by tau_mem, and
+    strength for first spikes (facts/training.md sections 1.5, 2.2).
 
     Parameters
     ----------
@@ -49,6 +49,7 @@ class BatchGradient:
     loss : mean loss
     correct : number of samples whose prediction is the label
     weight, delay : (n_synapses,) gradient of the mean loss; of delays per slot
+    tau_mem, tau_syn : (n_neurons,) the same by the logarithm of each time constant; 0 where it was not asked for
     neuron_spikes : (n_neurons,) spikes of each simulated neuron over the batch
     guarded : spikes whose membrane slope was below the floor, where the floor was used instead
     """
@@ -57,6 +58,8 @@ class BatchGradient:
     correct: int
     weight: NDArray[np.float32]
     delay: NDArray[np.float32]
+    tau_mem: NDArray[np.float32]
+    tau_syn: NDArray[np.float32]
     neuron_spikes: NDArray[np.int64]
     guarded: int
 
@@ -122,6 +125,7 @@ def make_engine(
     constants: Mapping[str, NeuronConstants] | None = None,
     threads: int | None = None,
     rates: Mapping[str, RateTarget] | None = None,
+    learn_tau: Collection[str] | None = None,
 ) -> Engine:
     """Return an engine of the backend called `backend`.
 
@@ -136,11 +140,12 @@ def make_engine(
     constants : population name -> constants to use instead of those of the trained population
     threads : None for one per core
     rates : population name -> its spike-rate regulariser
+    learn_tau : names of the populations of whose time constants gradients are wanted
 
     Raises
     ------
     InputError
-        If there is no such backend, or the objective does not fit the network.
+        If there is no such backend, the objective does not fit the network, or there is no such population.
     """
     if backend != "cpu":
         raise InputError(f"backend {backend!r} does not exist; known: cpu")
@@ -156,4 +161,5 @@ def make_engine(
         constants=constants,
         threads=threads,
         rates=rates,
+        learn_tau=learn_tau,
     )

@@ -26,6 +26,7 @@ from toolchain.training.backends.cpu.layout import F32, Groups, Synapses
 from toolchain.training.backends.cpu.quiet import adjoint_quiet, is_quiet
 from toolchain.training.backends.cpu.simd import add_pair, adjoint_block, store_pair, zero_pair
 from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch, Sums, kernel
+from toolchain.training.backends.cpu.time_constants import integrate, learns_tau
 
 ONE, TWO, EIGHT, SIXTEEN = np.uint64(1), np.uint64(2), np.uint64(8), np.uint64(16)
 
@@ -217,3 +218,5 @@ def backward(
             pairs = scratch.pairs[at : at + n_span * SIXTEEN]
             _collect_block(b, n_in, limit, pairs, groups, synapses, reel, k, sums)
             _collect_singles(b, n_in, limit, pairs, groups, synapses, reel, k, sums)
+        if learns_tau(group, groups):
+            integrate(group, n_in, n_steps, n_span, groups, neurons, synapses, scratch, reel, k, sums)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -55,15 +55,20 @@ class CpuEngine:
         constants: Mapping[str, NeuronConstants] | None = None,
         threads: int | None = None,
         rates: Mapping[str, RateTarget] | None = None,
+        learn_tau: Collection[str] | None = None,
     ) -> None:
         output = network.readout
         _check_objective(network, objective, targets, steps)
         self.network, self.steps, self.max_slot, self.min_slope = network, steps, max_slot, min_slope
         self.graph: EventGraph = build_event_graph(network)
+        self._learns_tau = _learning_neurons(network, self.graph, learn_tau or ())
         self._layout: Layout = build_layout(
-            self.graph, self.graph.neurons(output), output.kind == "leaky_readout", _sparse(network)
+            self.graph, self.graph.neurons(output), output.kind == "leaky_readout", _sparse(network), self._learns_tau
         )
         self._span = self._layout.span(steps, max_slot)
+        groups = self._layout.groups
+        self._single_row = np.repeat(np.arange(self._layout.n_rows), np.diff(groups.single_ptr.astype(np.int64)))
+        self._entry_block = np.repeat(np.arange(groups.learns_tau.size), np.diff(groups.entry_ptr.astype(np.int64)))
         self.set_constants(constants or {})
         self._loss = make_loss(objective, steps, network.dt_ms, targets)
         self._rates = dict(rates or {})
@@ -81,12 +86,11 @@ class CpuEngine:
 
     def set_constants(self, constants: Mapping[str, NeuronConstants]) -> None:
         """See `Engine.set_constants`."""
-        layout = self._layout
-        self._neurons, tau_syn = _neuron_arrays(self.network, self.graph, layout, constants)
-        rows = np.repeat(np.arange(layout.n_rows), np.diff(layout.groups.single_ptr.astype(np.int64)))
-        blocks = np.repeat(np.arange(layout.n_rows // BLOCK), np.diff(layout.groups.entry_ptr.astype(np.int64)))
-        self._entry_tau = tau_syn.reshape(-1, BLOCK)[blocks].reshape(-1)
-        self._single_tau = tau_syn[rows]
+        self._neurons, tau_syn = _neuron_arrays(self.network, self.graph, self._layout, constants)
+        # A closed form keeps no adjoints between events to integrate.
+        self._neurons.alpha64[self._layout.row[self._learns_tau]] = 0.0
+        self._entry_tau = tau_syn.reshape(-1, BLOCK)[self._entry_block].reshape(-1)
+        self._single_tau = tau_syn[self._single_row]
 
     def set_parameters(self, weights: NDArray[np.float32], delays: NDArray[np.float32]) -> None:
         """See `Engine.set_parameters`; raises NetworkError if a slot exceeds `max_slot`."""
@@ -127,6 +131,8 @@ class CpuEngine:
             int(np.count_nonzero(self._predictions[samples] == labels[samples])),
             weight,
             delay,
+            self._take_tau("tau_mem", used, samples.size),
+            self._take_tau("tau_syn", used, samples.size),
             counts,
             guarded,
         )
@@ -150,6 +156,16 @@ class CpuEngine:
         voltage = reel.voltage[0].reshape(-1, self.steps, BLOCK).transpose(0, 2, 1).reshape(-1, self.steps)
         n_traces = self.network.readout.size if self.network.readout.kind == "leaky_readout" else 0
         return Trace(found, voltage[:n_traces].copy())
+
+    def _take_tau(self, name: str, lanes: int, batch: int) -> NDArray[np.float32]:
+        """Gradient by the logarithm of a time constant (n_neurons,): the lanes added in order, and cleared."""
+        total = np.zeros(self._layout.n_rows, dtype=np.float64)
+        for lane in self._lanes[:lanes]:
+            sums = getattr(lane.sums, name)
+            total += sums
+            sums[:] = 0
+        gradient = np.where(self._learns_tau, total[self._layout.row] / (2 * batch), 0.0)
+        return gradient.astype(np.float32)
 
     def _set_push(self, mean_spikes: NDArray[np.float64]) -> None:
         """What the rate regulariser adds to lambda_V at each spike, from the mean counts of this forward pass."""
@@ -254,11 +270,10 @@ def _neuron_arrays(
             continue
         reset[layout.row[graph.neurons(population)]] = -np.inf if population.single_spike else 0.0
         c = constants.get(population.name) or NeuronConstants.of(population, network.dt_ms)
-        alpha, beta = (np.broadcast_to(np.asarray(x, dtype=np.float64), population.size) for x in (c.alpha, c.beta))
         rows = layout.row[graph.neurons(population)]
-        columns[0, rows], columns[1, rows], columns[2, rows], columns[3, rows] = alpha, beta, c.gain, c.threshold
-        columns[4, rows] = [adjoint_coupling(a, b) for a, b in zip(alpha, beta, strict=True)]
-        columns[5, rows] = -1.0 / np.log(beta)
+        columns[0, rows], columns[1, rows], columns[2, rows], columns[3, rows] = c.alpha, c.beta, c.gain, c.threshold
+        columns[4, rows] = adjoint_coupling(columns[0, rows], columns[1, rows])
+        columns[5, rows] = -1.0 / np.log(columns[1, rows])
     alpha, beta = columns[0], columns[1]
     closed = np.abs(alpha - beta) > 1e-4 * (1 - alpha) + np.where(alpha > 0, 0.0, np.inf)
     alpha32, beta32, gain, threshold, chi, tau_syn = (c.astype(np.float32) for c in columns)
@@ -269,13 +284,26 @@ def _neuron_arrays(
     return neurons, tau_syn
 
 
-def adjoint_coupling(alpha: float, beta: float) -> float:
+def _learning_neurons(network: Network, graph: EventGraph, names: Collection[str]) -> NDArray[np.bool_]:
+    """Which neurons belong to the populations with these names."""
+    found = np.zeros(graph.n_neurons, dtype=np.bool_)
+    simulated = [p for p in network.populations if p.kind != "spike_source"]
+    for name in names:
+        if name not in (p.name for p in simulated):
+            known = ", ".join(p.name for p in simulated)
+            raise InputError(f"population {name}: has no time constants to learn; those that do: {known}")
+        found[graph.neurons(network[name])] = True
+    return found
+
+
+def adjoint_coupling(alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> NDArray[np.float64]:
     """Factor chi of lambda_V in lambda_I: tau_mem / (tau_mem - tau_syn) * (alpha - beta).
 
     Where both time constants are equal this is 0/0; its limit is -alpha log(alpha).
     """
     log_a, log_b = np.log(alpha), np.log(beta)
-    if abs(log_a - log_b) < 1e-7 * abs(log_a):
-        return float(-alpha * log_a)
+    equal = np.abs(log_a - log_b) < 1e-7 * np.abs(log_a)
     # tau_mem / (tau_mem - tau_syn) with tau = -1 / log(decay).
-    return float(log_b / (log_b - log_a) * (alpha - beta))
+    ratio = log_b / np.where(equal, 1.0, log_b - log_a)
+    coupling: NDArray[np.float64] = np.where(equal, -alpha * log_a, ratio * (alpha - beta))
+    return coupling

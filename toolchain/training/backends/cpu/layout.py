@@ -46,6 +46,7 @@ class Groups(NamedTuple):
     `entry_ptr` (n_blocks + 1,), `entry_pre` (n_entries,) source units, ascending within a block.
     `single_ptr` (8 n_blocks + 1,), `single_pre`.
     `inner_ptr` (n_neurons + 1,) synapses inside a group by source.
+    `learns_tau` (n_blocks,): whether the block has a neuron whose time constants learn.
     `steps_per_arrival`: a group to which less arrives than once in so many steps is taken in closed form (`quiet`).
     """
 
@@ -59,6 +60,7 @@ class Groups(NamedTuple):
     single_ptr: U64
     single_pre: U32
     inner_ptr: U64
+    learns_tau: NDArray[np.uint8]
     steps_per_arrival: int
 
 
@@ -111,7 +113,9 @@ class Layout:
         return needed + (3 - needed) % 64
 
 
-def build_layout(graph: EventGraph, output: slice, leaky: bool, sparse: NDArray[np.bool_]) -> Layout:
+def build_layout(
+    graph: EventGraph, output: slice, leaky: bool, sparse: NDArray[np.bool_], learns_tau: NDArray[np.bool_]
+) -> Layout:
     """Cut a graph into groups and blocks.
 
     Parameters
@@ -120,6 +124,7 @@ def build_layout(graph: EventGraph, output: slice, leaky: bool, sparse: NDArray[
     output : which neurons the network is read from
     leaky : whether they do not spike
     sparse : (n_synapses,) canonical; True for synapses of projections that are to be stored one by one
+    learns_tau : (n_neurons,) whether gradients of their time constants are wanted
     """
     bounds, cyclic = [0], []
     for stage, is_cyclic in enumerate(graph.stage_cyclic):
@@ -155,6 +160,7 @@ def build_layout(graph: EventGraph, output: slice, leaky: bool, sparse: NDArray[
         np.searchsorted(single_row, np.arange(BLOCK * n_blocks + 1)).astype(np.uint64),
         pre[~dense][order].astype(np.uint32),
         np.searchsorted(inner_source[order_inner], np.arange(graph.n_neurons + 1)).astype(np.uint64),
+        np.bincount(row[learns_tau] // BLOCK, minlength=n_blocks).astype(np.bool_).astype(np.uint8),
         STEPS_PER_ARRIVAL,
     )
     local = local[order_inner]

@@ -23,7 +23,7 @@ class Neurons(NamedTuple):
 
     `reset` is the voltage after a spike, minus infinity for a neuron that spikes once a sample: it stays there.
     `chi` couples lambda_V into lambda_I; `push` is what the rate regulariser adds to lambda_V at a spike.
-    `alpha64` and `beta64` are for the closed form; 0 where both time constants are too close for it.
+    `alpha64` and `beta64` are for the closed form; 0 where both time constants are too close for it, or learn.
     """
 
     alpha: F32
@@ -75,10 +75,15 @@ class Scratch(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Sums over samples of (lambda_I, lambda_I - lambda_V) at arrivals, in pairs, for each synapse in kernel order."""
+    """Sums over samples of (lambda_I, lambda_I - lambda_V) at arrivals, in pairs, for each synapse in kernel order.
+
+    `tau_mem`, `tau_syn` (n_rows,) are twice the sums of the gradients by the logarithm of a time constant.
+    """
 
     entry: F32
     single: F32
+    tau_mem: NDArray[np.float64]
+    tau_syn: NDArray[np.float64]
 
 
 @dataclass
@@ -138,6 +143,8 @@ def make_lane(layout: Layout, n_units: int, n_readout_blocks: int, steps: int, s
     sums = Sums(
         np.zeros(2 * layout.entry_param.size, dtype=np.float32),
         np.zeros(2 * layout.single_param.size, dtype=np.float32),
+        np.zeros(layout.n_rows, dtype=np.float64),
+        np.zeros(layout.n_rows, dtype=np.float64),
     )
     n_neurons = layout.row.size
     return Lane(
