@@ -17,7 +17,7 @@ from tests.training.test_trainer import KillAt, Killed, assert_same_end
 from toolchain.deployment.deploy import Options
 from toolchain.deployment.deploy import prepare as prepare_deployment
 from toolchain.deployment.target import TrainingFormat, find_target
-from toolchain.errors import CheckpointError, RecipeError
+from toolchain.errors import CheckpointError, RecipeError, TargetLimitError
 from toolchain.event_graph import flatten
 from toolchain.network import Network, NeuronConstants, Population, make_projection
 from toolchain.recipe import Recipe, read_recipe
@@ -142,6 +142,21 @@ def test_weights_that_outgrow_the_format_are_counted_and_get_another(tmp_path: P
     clipped = [line["weights_clipped"] for line in run.metrics()]
     assert clipped[0] == 0
     assert max(clipped[1:]) > 0
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("network.populations.hidden.tau_mem_ms={uniform: {low: 10, high: 30}}", "have time constants of their own"),
+        ("network.populations.hidden.single_spike=true", "spike once a sample"),
+    ],
+)
+def test_what_the_chip_cannot_hold_is_refused_before_training(tmp_path: Path, override: str, message: str) -> None:
+    recipe = small(override)
+    run = create_run_folder(tmp_path, recipe)
+    with pytest.raises(TargetLimitError, match=message):
+        train(run, prepare(recipe))
+    assert not run.metrics()
 
 
 def test_largest_slot_comes_from_the_target() -> None:

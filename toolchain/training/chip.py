@@ -50,14 +50,23 @@ class ChipNumbers:
     from_epoch: int
 
     @classmethod
-    def of(cls, recipe: Recipe, dataset: Dataset) -> ChipNumbers | None:
-        """None where the recipe does not ask for it; calibration samples are drawn from the training set."""
+    def of(cls, recipe: Recipe, dataset: Dataset, network: Network) -> ChipNumbers | None:
+        """None where the recipe does not ask for it; calibration samples are drawn from the training set.
+
+        Raises
+        ------
+        TargetLimitError
+            If the target cannot hold the network as it is before training, whatever its weights become: neurons with
+            time constants of their own, for one. Better now than after the epochs in fine numbers.
+        """
         section = recipe.training.quantise
         if section is None:
             return None
         n = dataset.train.labels.size
         chosen = np.sort(generator(recipe.training.seed, "calibration").permutation(n)[: section.calibration_samples])
-        return cls(find_target(recipe.deployment.target), dataset.train.spikes.select(chosen), section.from_epoch)
+        target = find_target(recipe.deployment.target)
+        target.training_format(network, dataset.train.spikes.select(chosen[:1]))
+        return cls(target, dataset.train.spikes.select(chosen), section.from_epoch)
 
     def choose(self, network: Network) -> StraightThrough:
         """The target's format for the network as it is now; raises TargetLimitError where there is none."""

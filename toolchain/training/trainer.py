@@ -149,7 +149,7 @@ class _Trainer:
             self.optimisers["tau"] = Adam(self.taus.rate)
         self.revival = Revival(network, self.graph, weight_rate > 0, settings.revive)
         self.engine: Engine = training_engine(recipe, dataset, network, threads)
-        self.chip = ChipNumbers.of(recipe, dataset)
+        self.chip = ChipNumbers.of(recipe, dataset, network)
         self.grid: StraightThrough | None = None
 
     def fit(self, *, resume: bool) -> TrainingResult:
