@@ -9,6 +9,8 @@ Times on one core are processor times, so that other work on the machine enters 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -86,21 +88,17 @@ def _against_plain(prepared: Prepared) -> Row:
     w = prepared.workload
     engine = prepared.engine()
     ours, plain = (TrainingStep(prepared, e) for e in (engine, PlainEngine(prepared.network, w.steps, w.max_slot)))
-    ours()
-    plain()
-    engine.respond(prepared.spikes, prepared.labels)
     gradient = ours()
-    times: list[list[float]] = [[], [], [], [], []]
-    for _ in range(REPEATS):
-        times[0].append(cpu_seconds(ours))
-        times[1].append(cpu_seconds(plain))
-        # What the plain one left in the caches is not part of a forward pass: the call before takes it out.
-        engine.respond(prepared.spikes, prepared.labels)
-        times[2].append(cpu_seconds(lambda: engine.respond(prepared.spikes, prepared.labels)))
-        engine.gradients(prepared.spikes, prepared.labels, ours.samples)
-        times[3].append(cpu_seconds(lambda: engine.gradients(prepared.spikes, prepared.labels, ours.samples)))
-        times[4].append(cpu_seconds(lambda: ours.update(gradient)))
-    step, peer, forward, gradients, update = (statistics.median(t) / w.batch for t in times)
+    parts: list[Callable[[], object]] = [
+        lambda: engine.respond(prepared.spikes, prepared.labels),
+        lambda: engine.gradients(prepared.spikes, prepared.labels, ours.samples),
+        lambda: ours.update(gradient),
+    ]
+    # Part by part, and before the plain one: in turns with it, each part would begin with what that left in the caches.
+    forward, gradients, update = (statistics.median(cpu_seconds(p) for _ in range(REPEATS)) / w.batch for p in parts)
+    plain()
+    times = [(cpu_seconds(ours), cpu_seconds(plain)) for _ in range(REPEATS)]
+    step, peer = (statistics.median(column) / w.batch for column in zip(*times, strict=True))
     _print_rates(prepared, forward, gradients - forward, update, step)
     return smaller_is_better("train_sample", 1e3 * step, 1e3 * peer, "ms a sample", "plain numba, one thread")
 
@@ -129,4 +127,17 @@ def _two_threads(prepared: Prepared) -> list[Row]:
     two()
     times = [(wall_seconds(one), wall_seconds(two)) for _ in range(REPEATS)]
     single, double = (1e3 * statistics.median(column) / prepared.workload.batch for column in zip(*times, strict=True))
+    most = _side_by_side(prepared)
+    print(f"two engines of one thread each, at once, do {most:.2f} times the work of one: what two cores give here")
     return [smaller_is_better("train_two_threads", double, single, "ms a sample", "one thread")]
+
+
+def _side_by_side(prepared: Prepared) -> float:
+    """Throughput of two engines that share nothing, against one: the most that two threads can gain on this machine."""
+    steps = [TrainingStep(prepared, prepared.engine()) for _ in range(2)]
+    for step in steps:
+        step()
+    alone = statistics.median(wall_seconds(steps[0]) for _ in range(REPEATS))
+    with ThreadPoolExecutor(2) as pool:
+        both = [wall_seconds(lambda: list(pool.map(lambda step: step(), steps))) for _ in range(REPEATS)]
+    return 2 * alone / statistics.median(both)
