@@ -22,7 +22,7 @@ from toolchain.training.backends.cpu.engine import LANES
 
 def main() -> None:
     prepared = load(Path(sys.argv[1]), Workload())
-    engine = prepared.engine()
+    engine = prepared.engine(threads=LANES)  # as many samples in flight as there can be
     engine.gradients(prepared.spikes, prepared.labels, np.array([0]))
     one = peak_mib()
     engine.gradients(prepared.spikes, prepared.labels, np.arange(prepared.workload.batch))

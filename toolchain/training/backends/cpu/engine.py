@@ -19,7 +19,7 @@ from toolchain.training.backends.cpu.lanes import BACK, OUT, THROUGH, place_para
 from toolchain.training.backends.cpu.layout import DENSE_ENOUGH, F32, I64, Layout, Synapses, build_layout
 from toolchain.training.backends.cpu.losses import make_loss
 from toolchain.training.backends.cpu.simd import BLOCK
-from toolchain.training.backends.cpu.state import Lane, Neurons, make_lane
+from toolchain.training.backends.cpu.state import Lane, Neurons, Scratch, make_lane, make_scratch
 
 LANES = 8
 """Streams of samples; fixed, so that sums are formed in the same order whatever the machine."""
@@ -78,6 +78,7 @@ class CpuEngine:
         self._entry_sums = np.zeros((LANES, 2 * layout.entry_param.size), dtype=np.float32)
         self._single_sums = np.zeros((LANES, 2 * layout.single_param.size), dtype=np.float32)
         self._lanes: list[Lane] = []
+        self._idle: list[Scratch] = []
         sizes = (layout.entry_param.size, layout.single_param.size, layout.inner_param.size)
         floats = [np.zeros(n, dtype=np.float32) for n in sizes]
         offsets = [np.zeros(n, dtype=np.uint32) for n in sizes]
@@ -210,17 +211,22 @@ class CpuEngine:
 
         def run(index: int) -> None:
             lane = lanes[index]
+            try:
+                scratch = self._idle.pop()
+            except IndexError:  # as many as there are threads at work
+                scratch = make_scratch(self._layout, self.steps, self._span)
             mine = samples[index::count].astype(np.int64)
             done = 0
             while done < mine.size:
                 done = run_lane(
                     done, mode, learn, mine, spikes.times, spikes.units, spikes.offsets, labels, self.steps, self._span,
                     self.graph.n_sources, first_output, output.size, self._layout.groups, self._neurons, self._synapses,
-                    self._loss, lane.scratch, lane.reel, lane.sums, lane.drive, lane.kick, lane.neuron_spikes,
+                    self._loss, scratch, lane.reel, lane.sums, lane.drive, lane.kick, lane.neuron_spikes,
                     lane.guarded, self.min_slope, self._losses, self._predictions,
                 )  # fmt: skip
                 if done < mine.size:
                     lane.grow()  # the reel was full: the sample it was full for is run again, none is cut
+            self._idle.append(scratch)
 
         self._each(run, count)
         counts = sum(lane.neuron_spikes for lane in lanes) + np.zeros(self.graph.n_neurons, dtype=np.int64)

@@ -91,7 +91,6 @@ class Lane:
     """Buffers of one stream of samples."""
 
     reel: Reel
-    scratch: Scratch
     sums: Sums
     drive: F32
     kick: F32
@@ -115,9 +114,6 @@ class Lane:
 
 def make_lane(layout: Layout, n_units: int, n_readout_blocks: int, steps: int, span: int, capacity: int) -> Lane:
     """Allocate a lane whose reel has room for one sample of `capacity` spikes."""
-    blocks = np.diff(layout.groups.block.astype(np.int64))
-    widest = int(blocks.max(initial=1))
-    events = widest * BLOCK * steps
     reel = Reel(
         np.zeros((1, n_units + 1), dtype=np.uint64),
         np.empty(capacity, dtype=np.uint32),
@@ -127,7 +123,28 @@ def make_lane(layout: Layout, n_units: int, n_readout_blocks: int, steps: int, s
         np.empty(capacity, dtype=np.uint32),
         np.zeros((1, n_readout_blocks, steps * BLOCK), dtype=np.float32),
     )
-    scratch = Scratch(
+    sums = Sums(
+        np.zeros(2 * layout.entry_param.size, dtype=np.float32),
+        np.zeros(2 * layout.single_param.size, dtype=np.float32),
+        np.zeros(layout.n_rows, dtype=np.float64),
+        np.zeros(layout.n_rows, dtype=np.float64),
+    )
+    n_neurons = layout.row.size
+    return Lane(
+        reel,
+        sums,
+        np.zeros((n_readout_blocks, steps * BLOCK), dtype=np.float32),
+        np.zeros(n_readout_blocks * BLOCK, dtype=np.float32),
+        np.zeros(n_neurons, dtype=np.int64),
+        np.zeros(1, dtype=np.int64),
+    )
+
+
+def make_scratch(layout: Layout, steps: int, span: int) -> Scratch:
+    """Allocate work space. Nothing in it outlives a sample, so a thread takes the same from lane to lane, cached."""
+    widest = int(np.diff(layout.groups.block.astype(np.int64)).max(initial=1))
+    events = widest * BLOCK * steps
+    return Scratch(
         np.zeros(widest * span * BLOCK, dtype=np.float32),
         np.zeros(widest * span * 2 * BLOCK, dtype=np.float32),
         np.zeros(widest * BLOCK, dtype=np.float32),
@@ -139,20 +156,4 @@ def make_lane(layout: Layout, n_units: int, n_readout_blocks: int, steps: int, s
         np.zeros(widest * BLOCK, dtype=np.uint64),
         np.zeros(span, dtype=np.float32),
         np.zeros(span // 64 + 1, dtype=np.uint64),
-    )
-    sums = Sums(
-        np.zeros(2 * layout.entry_param.size, dtype=np.float32),
-        np.zeros(2 * layout.single_param.size, dtype=np.float32),
-        np.zeros(layout.n_rows, dtype=np.float64),
-        np.zeros(layout.n_rows, dtype=np.float64),
-    )
-    n_neurons = layout.row.size
-    return Lane(
-        reel,
-        scratch,
-        sums,
-        np.zeros((n_readout_blocks, steps * BLOCK), dtype=np.float32),
-        np.zeros(n_readout_blocks * BLOCK, dtype=np.float32),
-        np.zeros(n_neurons, dtype=np.int64),
-        np.zeros(1, dtype=np.int64),
     )
