@@ -67,8 +67,8 @@ def measure() -> list[Row]:
 def check_plain(prepared: Prepared) -> int:
     """Count the samples on which the engine and the plain implementation agree.
 
-    Both add float32 numbers in different orders, so now and then a voltage that touches the threshold does so one
-    step earlier in one of them; from there on the two samples are different.
+    Both add float32 numbers in different orders, so a voltage that touches the threshold may do so one step earlier in
+    one of them. That this is why one sample of the default workload differs has not been traced.
     """
     w = prepared.workload
     engines = (prepared.engine(), PlainEngine(prepared.network, w.steps, w.max_slot))
