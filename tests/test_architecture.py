@@ -19,7 +19,10 @@ from toolchain import errors
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("toolchain", "hardware_targets", "models")
 OURS = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
-HEAVY = ("numba", "numpy", "matplotlib", "pydantic", "sklearn", "rich", "lava", "onnx", "scipy", "safetensors", "yaml")
+HEAVY = (
+    *("numba", "numpy", "matplotlib", "pydantic", "sklearn", "rich", "lava", "onnx", "scipy", "safetensors", "yaml"),
+    *("h5py", "espeakng_loader"),
+)
 
 
 def files(*folders: str) -> list[Path]:
@@ -256,6 +259,7 @@ def test_exit_codes_are_those_of_the_contract() -> None:
         "RecipeError": 2,
         "NetworkError": 2,
         "CheckpointError": 2,
+        "DatasetError": 2,
         "BundleError": 2,
         "ValidationError": 1,
         "TargetLimitError": 3,

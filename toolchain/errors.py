@@ -29,6 +29,10 @@ class RecipeError(InputError):
     """A recipe has an unknown key, a wrong type or an impossible combination."""
 
 
+class DatasetError(InputError):
+    """A file of recordings is missing, damaged or not of the kind that it was taken for."""
+
+
 class NetworkError(InputError):
     """A network description contradicts itself: shapes, names, ranges."""
 
