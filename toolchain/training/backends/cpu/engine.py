@@ -213,7 +213,9 @@ class CpuEngine:
         first_output = self.graph.first_unit[output.name]
 
         chosen = [samples[index::count].astype(np.int64) for index in range(count)]
-        dealer = Dealer([mine.size for mine in chosen], self._pace[mode].samples())
+        # One thread waits for nobody: it takes whole lanes.
+        at_once = self._pace[mode].samples() if self._threads > 1 else samples.size
+        dealer = Dealer([mine.size for mine in chosen], at_once)
 
         def run(share: Share, scratch: Scratch) -> None:
             lane, done = lanes[share.lane], share.begin

@@ -17,6 +17,9 @@ from toolchain.training.backends.cpu.layout import F32, I64, Groups, Synapses
 from toolchain.training.backends.cpu.losses import Loss, evaluate
 from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch, Sums
 
+PART = 512
+"""Synapses whose sums are added up at once."""
+
 THROUGH, OUT, BACK = range(3)
 """One sample after the other forward and backward; all forward, and kept; those that were kept, backward."""
 
@@ -102,14 +105,19 @@ def take_sums(
     `scale` (n,) is tau_syn of the target in steps. Writes dL/dw = -tau_syn sum / batch and dL/dk = -w sum / batch at
     the canonical places.
     """
-    for e in range(begin, end):
-        p = param[e]
-        total_i = total_d = 0.0
+    total = np.empty(2 * PART)
+    for first in range(begin, end, PART):
+        # Lane by lane over a part that stays in the first-level cache: loops without a branch, which become vectors.
+        count = min(PART, end - first)
+        total[:] = 0.0
         for lane in range(sums.shape[0]):
-            total_i += sums[lane, 2 * e]
-            total_d += sums[lane, 2 * e + 1]
-            sums[lane, 2 * e] = np.float32(0)
-            sums[lane, 2 * e + 1] = np.float32(0)
-        if p < n_synapses:
-            weight[p] = np.float32(-scale[e] * total_i / batch)
-            delay[p] = np.float32(-weights[e] * total_d / batch)
+            part = sums[lane, 2 * first : 2 * (first + count)]
+            for k in range(np.uint64(2 * count)):
+                total[k] += part[k]
+            part[:] = np.float32(0)
+        for k in range(np.uint64(count)):
+            e = np.uint64(first) + k
+            p = np.uint64(param[e])
+            if p < np.uint64(n_synapses):
+                weight[p] = np.float32(-scale[e] * total[np.uint64(2) * k] / batch)
+                delay[p] = np.float32(-weights[e] * total[np.uint64(2) * k + np.uint64(1)] / batch)

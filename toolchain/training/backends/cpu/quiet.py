@@ -42,14 +42,16 @@ def is_quiet(
     for r in range(row, row + groups.first[group + ONE] - groups.first[group]):
         if neurons.alpha64[r] == 0.0:
             return False
-    arrivals = np.uint64(0)
+    arrivals, limit, each = np.uint64(0), steps * EIGHT, np.uint64(groups.steps_per_arrival)
     for entry in range(groups.entry_ptr[block], groups.entry_ptr[block + ONE]):
         pre = np.uint64(groups.entry_pre[entry])
         arrivals += (ptr[pre + ONE] - ptr[pre]) * EIGHT
+        if arrivals * each >= limit:
+            return False
     for e in range(groups.single_ptr[row], groups.single_ptr[row + EIGHT]):
         pre = np.uint64(groups.single_pre[e])
         arrivals += ptr[pre + ONE] - ptr[pre]
-    return bool(arrivals * np.uint64(groups.steps_per_arrival) < steps * EIGHT)
+    return bool(arrivals * each < limit)
 
 
 @kernel
