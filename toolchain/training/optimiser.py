@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.kernels import kernel
+
+F32 = NDArray[np.float32]
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -30,8 +33,17 @@ class Adam:
     def step(self, parameters: NDArray[np.float32], gradient: NDArray[np.float32], factor: float) -> None:
         """Move `parameters` in place by one step of size ``factor * rate``."""
         self.steps += 1
-        self.first += np.float32(1 - BETA1) * (gradient - self.first)
-        self.second += np.float32(1 - BETA2) * (gradient * gradient - self.second)
-        scale = np.float32(factor * np.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps))
-        epsilon = np.float32(EPSILON * np.sqrt(1 - BETA2**self.steps))
-        parameters -= scale * self.rate * self.first / (np.sqrt(self.second) + epsilon)
+        scale = factor * np.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)
+        epsilon = EPSILON * np.sqrt(1 - BETA2**self.steps)
+        _step(parameters, gradient, self.rate, self.first, self.second, np.float32(scale), np.float32(epsilon))
+
+
+@kernel
+def _step(
+    parameters: F32, gradient: F32, rate: F32, first: F32, second: F32, scale: np.float32, epsilon: np.float32
+) -> None:
+    """One pass over all five vectors: in NumPy each operation is a pass of its own."""
+    for n in range(np.uint64(parameters.size)):
+        first[n] += np.float32(1 - BETA1) * (gradient[n] - first[n])
+        second[n] += np.float32(1 - BETA2) * (gradient[n] * gradient[n] - second[n])
+        parameters[n] -= scale * rate[n] * first[n] / (np.sqrt(second[n]) + epsilon)
