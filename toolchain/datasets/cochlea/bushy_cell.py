@@ -15,15 +15,18 @@ from typing import Any
 import numpy as np
 
 from toolchain.datasets.cochlea.fibres import N_FIBRES, REFRACTORY_STEPS
-from toolchain.datasets.cochlea.lanes import F32, LANES, kernel
+from toolchain.datasets.cochlea.lanes import F32, LANES, U32, WIDTH, kernel
 
 TAU_MEM_S = 1e-3
 TAU_SYN_S = 5e-4
 WEIGHT = 13e3
 """Of all fibres together, 1/s."""
 
-_VOLTAGE, _CURRENT, _WAIT = 0, LANES, 2 * LANES
-_f, _u = np.float32, np.uint32
+_VOLTAGE, _CURRENT, _WAIT = (np.uint64(n * LANES) for n in range(3))
+LANE_BITS: U32 = np.uint32(1) << np.arange(LANES, dtype=np.uint32)
+"""Bit of each lane."""
+
+_f, _u, _n = np.float32, np.uint32, np.uint64
 
 
 def resting_state() -> F32:
@@ -37,7 +40,7 @@ def decays(dt_s: float) -> F32:
 
 
 @kernel
-def integrate(counts: Any, n_steps: Any, state: Any, constants: Any, fired: Any, start: Any) -> None:
+def integrate(counts: Any, n_steps: Any, state: Any, constants: Any, lane_bits: Any, fired: Any, start: Any) -> None:
     """Advance the bushy cells of a block by `n_steps`.
 
     Parameters
@@ -45,22 +48,25 @@ def integrate(counts: Any, n_steps: Any, state: Any, constants: Any, fired: Any,
     counts : flat (n_steps, LANES) float32, fibres that fired
     state : of `resting_state`, changed in place
     constants : of `decays`
+    lane_bits : `LANE_BITS`
     fired : bits of the cells that reached threshold at each step, written from `start` on
     """
     zero, one, wait = _f(0), _f(1), _f(REFRACTORY_STEPS)
     alpha, beta, weight = constants[0], constants[1], constants[2]
-    for step in range(n_steps):
-        at = step * LANES
+    for step in range(_n(n_steps)):
+        at = step * WIDTH
         bits = _u(0)
-        for lane in range(LANES):
+        for lane in range(WIDTH):
             left = state[_WAIT + lane]
             current = beta * state[_CURRENT + lane] + counts[at + lane]
             v = alpha * state[_VOLTAGE + lane] + weight * current
-            # The step after the spike counts as the first of the refractory ones.
-            v = v if left <= zero else zero
+            # Factors of 0 and 1 instead of branches: a branch makes LLVM store parts of a vector, which is slow to
+            # read again in the next step.
+            v *= _f(left <= zero)
             spike = v >= one
-            bits |= _u(_u(1) << _u(lane)) if spike else _u(0)
-            state[_VOLTAGE + lane] = zero if spike else v
+            still = _f(v < one)
+            bits = _u(bits | _u(lane_bits[lane] * _u(spike)))
             state[_CURRENT + lane] = current
-            state[_WAIT + lane] = wait if spike else left - one
-        fired[start + step] = bits
+            state[_VOLTAGE + lane] = v * still
+            state[_WAIT + lane] = wait * _f(spike) + (left - one) * still
+        fired[_n(start) + step] = bits

@@ -16,15 +16,18 @@ from toolchain.datasets.cochlea.filter_bank import (
     STEP_RATE_HZ,
     TAPS,
     FilterBank,
+    decimation,
     filtered,
     frame_fraction,
     frame_room,
     interpolation_weights,
 )
-from toolchain.datasets.cochlea.lanes import F32, LANES, U32, kernel
+from toolchain.datasets.cochlea.lanes import F32, LANES, U32, WIDTH, kernel
 from toolchain.datasets.cochlea.membrane import N_CHANNELS
 from toolchain.datasets.cochlea.sound import RAMP_S, Prepared, prepare
 from toolchain.errors import InputError
+
+_n1, _n2, _n3, _n4, _n5, _n6, _n7, _n8, _n9, _n10, _n11 = (np.uint64(n * LANES) for n in range(1, TAPS))
 
 _CHUNK = 240
 """Steps that go through all stages before the next ones: their arrays stay in the first-level cache."""
@@ -85,7 +88,7 @@ class Cochlea:
         fraction = frame_fraction(sound.n_steps)
         room = frame_room(fraction)
         before, frame = (FAR_STEPS if self.causal else NEAR_STEPS), LONGEST_FRAME // fraction
-        constants = (hair_cell.rates(1 / STEP_RATE_HZ), bushy_cell.decays(1 / STEP_RATE_HZ))
+        constants = (hair_cell.rates(1 / STEP_RATE_HZ), bushy_cell.decays(1 / STEP_RATE_HZ), bushy_cell.LANE_BITS)
         states = self._states(seed)
         fired = np.zeros((len(self._bank), sound.n_steps), dtype=np.uint32)
         for start in range(0, sound.n_steps, room):
@@ -93,8 +96,9 @@ class Cochlea:
             n_steps = min(room, sound.n_steps - start)
             for index, state in enumerate(states):
                 block = self._bank.block(index)
-                low = filtered(block, spectrum, fraction, sound.wide)
-                weights = interpolation_weights(block.decimation)
+                factor = decimation(block.top_hz, sound.bandwidth_hz)
+                low = filtered(block, spectrum, fraction, sound.wide, factor)
+                weights = interpolation_weights(factor)
                 _advance(low, before, n_steps, start, weights, *state, *constants, fired[index])
         return fired
 
@@ -156,26 +160,29 @@ def _spectrum(sound: Prepared, first_step: int, frame: int) -> NDArray[np.comple
 
 @kernel
 def _interpolate(low: Any, start: Any, n_steps: Any, weights: Any, velocity: Any) -> None:
-    """Velocity (flat, (n_steps, LANES)) from step `start` of a periodic frame on, between its low-rate samples."""
-    decimation = weights.shape[0]
-    n_low = low.size // LANES
-    for step in range(n_steps):
-        at = step * LANES
-        first = (start + step) // decimation - (TAPS // 2 - 1)
-        phase = (start + step) % decimation
-        for lane in range(LANES):
-            velocity[at + lane] = np.float32(0)
-        for tap in range(TAPS):
-            source = ((first + tap + n_low) % n_low) * LANES
-            weight = weights[phase, tap]
-            for lane in range(LANES):
-                velocity[at + lane] += weight * low[source + lane]
+    """Velocity (flat, (n_steps, LANES)) from step `start` of a frame on, between low-rate samples.
+
+    `low` flat (TAPS + n_low, LANES): TAPS / 2 - 1 samples before the frame first.
+    """
+    decimation = np.uint64(weights.shape[0])
+    for step in range(np.uint64(n_steps)):
+        at = step * WIDTH
+        first = (np.uint64(start) + step) // decimation * WIDTH
+        row = weights[(np.uint64(start) + step) % decimation]
+        w0, w1, w2, w3, w4, w5 = row[0], row[1], row[2], row[3], row[4], row[5]
+        w6, w7, w8, w9, w10, w11 = row[6], row[7], row[8], row[9], row[10], row[11]
+        for lane in range(WIDTH):
+            near = first + lane
+            left = (w0 * low[near] + w1 * low[near + _n1]) + (w2 * low[near + _n2] + w3 * low[near + _n3])
+            middle = (w4 * low[near + _n4] + w5 * low[near + _n5]) + (w6 * low[near + _n6] + w7 * low[near + _n7])
+            right = (w8 * low[near + _n8] + w9 * low[near + _n9]) + (w10 * low[near + _n10] + w11 * low[near + _n11])
+            velocity[at + lane] = left + middle + right
 
 
 @kernel
 def _advance(
     low: Any, start: Any, n_steps: Any, first_step: Any, weights: Any,
-    keys: Any, pools: Any, state: Any, recent: Any, cell: Any, rates: Any, decays: Any, fired: Any,
+    keys: Any, pools: Any, state: Any, recent: Any, cell: Any, rates: Any, decays: Any, lane_bits: Any, fired: Any,
 ) -> None:  # fmt: skip
     """Take a block through all stages behind the membrane, from step `start` of a frame on."""
     velocity = np.empty(_CHUNK * LANES, dtype=np.float32)
@@ -189,7 +196,7 @@ def _advance(
         else:
             hair_cell.release(low, start + chunk, n, pools, rates, probability)
         fibres.fire(probability, first_step + chunk, n, keys, state, recent, counts)
-        bushy_cell.integrate(counts, n, cell, decays, fired, first_step + chunk)
+        bushy_cell.integrate(counts, n, cell, decays, lane_bits, fired, first_step + chunk)
 
 
 @kernel

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.datasets.cochlea.lanes import F32, LANES, U32, kernel
+from toolchain.datasets.cochlea.lanes import F32, LANES, U32, WIDTH, kernel
 
 N_FIBRES = 40
 REFRACTORY_STEPS = 24
 """1 ms: steps from a spike of a fibre to the first at which it can fire again."""
 
 _WINDOW = REFRACTORY_STEPS - 1
-_BUSY, _UNIFORM, _ODDS, _TERM, _SUM, _COUNT = (n * LANES for n in range(6))
-_f, _u, _i = np.float32, np.uint32, np.int32
+_BUSY, _UNIFORM, _ODDS, _TERM, _SUM, _COUNT = (np.uint64(n * LANES) for n in range(6))
+_f, _u, _i, _n = np.float32, np.uint32, np.int32, np.uint64
 
 
 def channel_keys(seed: int, units: Any) -> U32:
@@ -73,16 +73,16 @@ def fire(probability: Any, first_step: Any, n_steps: Any, keys: Any, state: Any,
     counts : flat (n_steps, LANES) float32, written
     """
     zero, one = _f(0), _f(1)
-    for step in range(n_steps):
-        at = step * LANES
-        slot = ((first_step + step) % _WINDOW) * LANES
-        clock = _u(first_step + step)
+    for step in range(_n(n_steps)):
+        at = step * WIDTH
+        slot = ((_n(first_step) + step) % _n(_WINDOW)) * WIDTH
+        clock = _u(_n(first_step) + step)
         more = _u(0)
-        for lane in range(LANES):
+        for lane in range(WIDTH):
             p = probability[at + lane]
-            u = uniform(clock, keys[lane], keys[LANES + lane])
+            u = uniform(clock, keys[lane], keys[WIDTH + lane])
             busy = state[_BUSY + lane] - recent[slot + lane]
-            free = _i(N_FIBRES) - _i(busy)
+            free = _i(_i(N_FIBRES) - _i(busy))
             # (1 - p) ** free by squaring; the products are paired to keep the chain from count to count short.
             b1 = one - p
             b2 = b1 * b1
@@ -90,37 +90,36 @@ def fire(probability: Any, first_step: Any, n_steps: Any, keys: Any, state: Any,
             b8 = b4 * b4
             b16 = b8 * b8
             b32 = b16 * b16
-            low = (b1 if free & _i(1) else one) * (b2 if free & _i(2) else one)
-            mid = (b4 if free & _i(4) else one) * (b8 if free & _i(8) else one)
-            top = (b16 if free & _i(16) else one) * (b32 if free & _i(32) else one)
+            low = (b1 if _i(free & _i(1)) else one) * (b2 if _i(free & _i(2)) else one)
+            mid = (b4 if _i(free & _i(4)) else one) * (b8 if _i(free & _i(8)) else one)
+            top = (b16 if _i(free & _i(16)) else one) * (b32 if _i(free & _i(32)) else one)
             none = low * mid * top
             odds = p / b1
             term = none * odds * _f(free)
-            some = u >= none
             state[_BUSY + lane] = busy
             state[_UNIFORM + lane] = u
             state[_ODDS + lane] = odds
             state[_TERM + lane] = term
             state[_SUM + lane] = none + term
-            state[_COUNT + lane] = one if some and free > 0 else zero
-            more |= _u(1) if u >= none + term and free > 1 else _u(0)
+            state[_COUNT + lane] = one if u >= none else zero
+            more = _u(more | (_u(1) if (u >= none + term) & (free > _i(1)) else _u(0)))
         n = one
         while more:
             # P(n + 1) = P(n) odds (free - n) / (n + 1): one more fires where u is beyond the sum up to n.
             more = _u(0)
             following = n + one
             share = one / following
-            for lane in range(LANES):
+            for lane in range(WIDTH):
                 free = _f(N_FIBRES) - state[_BUSY + lane]
                 u, total = state[_UNIFORM + lane], state[_SUM + lane]
-                beyond = u >= total and n < free
+                beyond = (u >= total) & (n < free)
                 state[_COUNT + lane] += one if beyond else zero
                 term = state[_TERM + lane] * (state[_ODDS + lane] * share) * (free - n)
                 state[_TERM + lane] = term
                 state[_SUM + lane] = total + term
-                more |= _u(1) if u >= total + term and following < free else _u(0)
+                more = _u(more | (_u(1) if (u >= total + term) & (following < free) else _u(0)))
             n = following
-        for lane in range(LANES):
+        for lane in range(WIDTH):
             count = state[_COUNT + lane]
             counts[at + lane] = count
             recent[slot + lane] = count

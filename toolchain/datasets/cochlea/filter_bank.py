@@ -50,7 +50,9 @@ _POINTS = 256
 """Points of a channel's transfer function below its characteristic frequency."""
 _LARGEST_DECIMATION = 32
 _GUARD = 1.8
-"""A block's low rate is at least 2 x this times its highest characteristic frequency."""
+"""A block's low rate is at least 2 x this times its highest characteristic frequency,"""
+_SOUND_GUARD = 1.5
+"""or 2 x this times the highest frequency in the sound, if that is less."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,13 @@ class BlockFilter:
     """Transfer functions of one block of channels on the bins of the longest frame.
 
     `direct` (n_bins, LANES) bins 0, 1, ... up to where all channels have fallen off; `folded` (n, LANES), or None
-    where nothing answers above 12 kHz: row k is the conjugate of bin N - k. Every `decimation`-th step is computed.
+    where nothing answers above 12 kHz: row k - 1 is the conjugate of bin N - k. `top_hz` is the highest
+    characteristic frequency.
     """
 
     direct: C64
     folded: C64 | None
-    decimation: int
+    top_hz: float
 
 
 @lru_cache(maxsize=None)
@@ -112,9 +115,6 @@ def _make_block(place: NDArray[np.float64], causal: bool) -> BlockFilter:
     half = LONGEST_FRAME // 2
     characteristic = characteristic_frequency(place)
     top = characteristic.max()
-    decimation = 1
-    while decimation < _LARGEST_DECIMATION and STEP_RATE_HZ / (4 * decimation) >= _GUARD * top:
-        decimation *= 2
     bins = np.arange(min(int(_REACH * top / spacing) + 1, LONGEST_FRAME))
     values = np.zeros((bins.size, LANES), dtype=np.complex128)
     for lane, (c, frequency) in enumerate(zip(place, characteristic, strict=True)):
@@ -123,16 +123,14 @@ def _make_block(place: NDArray[np.float64], causal: bool) -> BlockFilter:
     values[0] = 0
     if causal:
         values = values.conj()
-    # Half of the spectrum of sound at 48 kHz is that of sound at 24 kHz; the shorter inverse transform is not divided
-    # by as much as the full one would be.
-    values = (values / decimation).astype(np.complex64)
+    values = values.astype(np.complex64)
     folded = None
     if bins.size > half + 1:
         # Bin N - k for k = 0, 1, ..., N/2; bin N itself is not in the band, and N/2 is there already.
         folded = np.zeros((half, LANES), dtype=np.complex64)
         upper = values[half + 1 :]
         folded[half - upper.shape[0] :] = upper[::-1].conj()
-    return BlockFilter(np.ascontiguousarray(values[: half + 1]), folded, decimation)
+    return BlockFilter(np.ascontiguousarray(values[: half + 1]), folded, float(top))
 
 
 def _transfer(place: float, characteristic: float, frequencies: NDArray[np.float64]) -> NDArray[np.complex128]:
@@ -144,6 +142,15 @@ def _transfer(place: float, characteristic: float, frequencies: NDArray[np.float
     # The function goes to 0 with the frequency but is not defined there.
     at_knots = np.concatenate(([0.0], membrane_velocity(2 * np.pi * knots[1:], place)))
     return np.asarray(CubicSpline(knots, at_knots)(frequencies))
+
+
+def decimation(top_hz: float, bandwidth_hz: float) -> int:
+    """Every how many steps a block is computed: its channels end at `top_hz`, the sound at `bandwidth_hz`."""
+    band = min(_GUARD * top_hz, _SOUND_GUARD * bandwidth_hz)
+    factor = 1
+    while factor < _LARGEST_DECIMATION and STEP_RATE_HZ / (4 * factor) >= band:
+        factor *= 2
+    return factor
 
 
 def frame_fraction(n_steps: int) -> int:
@@ -158,14 +165,14 @@ def frame_room(fraction: int) -> int:
 
 
 @kernel
-def _filter(spectrum: Any, direct: Any, folded: Any, stride: Any, low: Any) -> None:
-    """low[k] = spectrum[k] direct[k stride] + conj(spectrum[N - k]) folded[k stride - 1], 0 beyond either."""
+def _filter(spectrum: Any, direct: Any, folded: Any, stride: Any, scale: Any, low: Any) -> None:
+    """low[k] = scale (spectrum[k] direct[k stride] + conj(spectrum[N - k]) folded[k stride - 1]), 0 beyond either."""
     n_low = low.shape[0]
     n_direct = (direct.shape[0] - 1) // stride + 1
     size = 2 * (spectrum.shape[0] // 2)
     for k in range(n_low):
         if k < n_direct:
-            x = spectrum[k]
+            x = scale * spectrum[k]
             for lane in range(LANES):
                 low[k, lane] = x * direct[k * stride, lane]
         else:
@@ -173,7 +180,7 @@ def _filter(spectrum: Any, direct: Any, folded: Any, stride: Any, low: Any) -> N
                 low[k, lane] = np.complex64(0)
     if folded.shape[0]:
         for k in range(1, n_low - 1):
-            x = np.conj(spectrum[size - k])
+            x = scale * np.conj(spectrum[size - k])
             for lane in range(LANES):
                 low[k, lane] += x * folded[k * stride, lane]
 
@@ -181,22 +188,29 @@ def _filter(spectrum: Any, direct: Any, folded: Any, stride: Any, low: Any) -> N
 _NOTHING = np.zeros((0, LANES), dtype=np.complex64)
 
 
-def filtered(block: BlockFilter, spectrum: C64, fraction: int, wide: bool) -> F32:
+def filtered(block: BlockFilter, spectrum: C64, fraction: int, wide: bool, factor: int) -> F32:
     """Velocity of a block in one frame at the block's low rate.
 
     Parameters
     ----------
     spectrum : (N/2 + 1,) of a frame of N = `LONGEST_FRAME` / fraction samples at 24 kHz; if `wide`, (N + 1,) half of
         the spectrum of 2 N samples at 48 kHz
+    factor : every so many steps are computed
 
     Returns
     -------
-    flat (N / decimation, LANES); in a frame of N steps it is periodic
+    flat (N / factor, LANES); if factor > 1, (N / factor + TAPS, LANES) with TAPS / 2 - 1 samples before the
+    frame and the rest after, which are those of its other end: a frame is periodic
     """
     from scipy.fft import irfft
 
-    n_low = LONGEST_FRAME // fraction // block.decimation
+    n_low = LONGEST_FRAME // fraction // factor
     low = np.empty((n_low // 2 + 1, LANES), dtype=np.complex64)
     folded = block.folded if wide and block.folded is not None else _NOTHING
-    _filter(spectrum, block.direct, folded, fraction, low)
-    return np.asarray(irfft(low, n_low, axis=0, workers=1), dtype=np.float32).reshape(-1)
+    # The shorter inverse transform is not divided by as much as that of the whole frame would be.
+    _filter(spectrum, block.direct, folded, fraction, np.float32(1 / factor), low)
+    samples = np.asarray(irfft(low, n_low, axis=0, workers=1), dtype=np.float32)
+    if factor > 1:
+        before = TAPS // 2 - 1
+        samples = np.concatenate([samples[-before:], samples, samples[: TAPS - before]])
+    return samples.reshape(-1)

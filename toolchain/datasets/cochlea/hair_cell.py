@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.datasets.cochlea.lanes import F32, LANES, kernel
+from toolchain.datasets.cochlea.lanes import F32, LANES, WIDTH, kernel
 
 REPLENISHMENT = 5.05
 """y, 1/s."""
@@ -42,8 +42,8 @@ FIRING = 50000.0
 LARGEST_PROBABILITY = 0.999
 """p is not let above this: 1 - p has to be positive. Real sound stays below 0.7."""
 
-_Q, _C, _W = 0, LANES, 2 * LANES
-_f = np.float32
+_Q, _C, _W = (np.uint64(n * LANES) for n in range(3))
+_f, _n = np.float32, np.uint64
 
 
 def resting_pools() -> tuple[float, float, float]:
@@ -77,9 +77,9 @@ def release(velocity: Any, start: Any, n_steps: Any, pools: Any, constants: Any,
     """
     zero, one, offset, half, largest = _f(0), _f(1), _f(OFFSET), _f(HALF_POINT), _f(LARGEST_PROBABILITY)
     g, y, lr, r, x, h = constants[0], constants[1], constants[2], constants[3], constants[4], constants[5]
-    for step in range(n_steps):
-        source, target = (start + step) * LANES, step * LANES
-        for lane in range(LANES):
+    for step in range(_n(n_steps)):
+        source, target = (_n(start) + step) * WIDTH, step * WIDTH
+        for lane in range(WIDTH):
             s = velocity[source + lane] + offset
             s = s if s > zero else zero
             q, c, w = pools[_Q + lane], pools[_C + lane], pools[_W + lane]

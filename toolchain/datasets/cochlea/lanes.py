@@ -14,8 +14,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-LANES = 16
-"""Channels in a block."""
+LANES = 32
+"""Channels in a block: two vectors of the widest unit, so that one is computed while the other waits for its last."""
+WIDTH = np.uint64(LANES)
+"""The same for kernels: LLVM finds vectors only where no index can be negative, so theirs are unsigned."""
 
 F32 = NDArray[np.float32]
 U32 = NDArray[np.uint32]

@@ -22,10 +22,11 @@ _LARGEST_FACTOR = 50_000
 
 
 class Prepared(NamedTuple):
-    """Sound at `STEP_RATE_HZ`, or at twice that if `wide`, and the number of steps that it lasts."""
+    """Sound at `STEP_RATE_HZ`, or at twice that if `wide`, with nothing above `bandwidth_hz`; it lasts `n_steps`."""
 
     samples: NDArray[np.float64]
     wide: bool
+    bandwidth_hz: float
     n_steps: int
 
 
@@ -90,18 +91,22 @@ def prepare(sound: NDArray[np.float64], rate_hz: float, ramp_s: float | None = R
         window = np.hanning(2 * ramp)
         faded[:ramp] *= window[:ramp]
         faded[-ramp:] *= window[ramp:]
-    return Prepared(faded, wide, -(-faded.size // (2 if wide else 1)))
+    return Prepared(faded, wide, min(rate_hz, rate) / 2, -(-faded.size // (2 if wide else 1)))
 
 
 def _check(sound: NDArray[np.float64], rate_hz: float) -> None:
     if sound.ndim != 1:
-        raise InputError(f"sound of shape {sound.shape}: must be one channel, (n_samples,); take the mean over channels")
+        raise InputError(
+            f"sound of shape {sound.shape}: must be one channel, (n_samples,); take the mean over channels"
+        )
     if not (np.isfinite(rate_hz) and rate_hz >= LOWEST_RATE_HZ):
         raise InputError(
             f"sound at {rate_hz} Hz: below {LOWEST_RATE_HZ} Hz most of the 700 channels hear nothing; give a better one"
         )
     if sound.size < SHORTEST_S * rate_hz:
-        raise InputError(f"sound of {sound.size / rate_hz:.4g} s: must last {SHORTEST_S} s or longer; give a longer one")
+        raise InputError(
+            f"sound of {sound.size / rate_hz:.4g} s: must last {SHORTEST_S} s or longer; give a longer one"
+        )
     broken = np.flatnonzero(~np.isfinite(sound))
     if broken.size:
         raise InputError(f"sound: sample {broken[0]} is {sound[broken[0]]} ({broken.size} such); give finite numbers")
