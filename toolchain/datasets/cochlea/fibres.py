@@ -36,7 +36,8 @@ def channel_keys(seed: int, units: Any) -> U32:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     x ^= (x >> np.uint64(31)) ^ entropy[1]
-    return np.stack([x & np.uint64(0xFFFFFFFF), x >> np.uint64(32)]).astype(np.uint32)
+    keys: U32 = np.stack([x & np.uint64(0xFFFFFFFF), x >> np.uint64(32)]).astype(np.uint32)
+    return keys
 
 
 def silent_fibres() -> tuple[F32, F32]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class BlockFilter:
     top_hz: float
 
 
-@lru_cache(maxsize=None)
+@cache
 def interpolation_weights(decimation: int) -> F32:
     """(decimation, TAPS) weights of the low-rate samples around a step; row d is for d steps after a sample.
 

@@ -64,14 +64,14 @@ def characteristic_frequency(place: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def impedance(omega: Any, place: Any) -> NDArray[np.complex128]:
-    """xi of the module's docstring, at angular frequencies (1/s) and places (cm) of shapes that broadcast."""
+    """Impedance xi at angular frequencies (1/s) and places (cm) of shapes that broadcast."""
     stiffness = STIFFNESS * np.exp(-STIFFNESS_DECAY * place) - STIFFNESS_OFFSET
     resistance = _RESISTANCE * np.exp(-STIFFNESS_DECAY * place / 2)
     return np.asarray(stiffness - MASS * omega**2 - 1j * omega * resistance)
 
 
 def wave_number(omega: Any, place: Any) -> NDArray[np.complex128]:
-    """g = w sqrt(rho / (h xi)), 1/cm."""
+    """Wave number g = w sqrt(rho / (h xi)), 1/cm."""
     return np.asarray(omega * np.sqrt(RHO / (HEIGHT * impedance(omega, place))))
 
 

@@ -82,6 +82,8 @@ def prepare(sound: NDArray[np.float64], rate_hz: float, ramp_s: float | None = R
     ratio = Fraction(rate) / Fraction(rate_hz).limit_denominator(1000)
     if max(ratio.numerator, ratio.denominator) > _LARGEST_FACTOR:
         raise InputError(f"sound at {rate_hz} Hz: no simple ratio to {rate} Hz; resample it to {rate} Hz first")
+    # Loudness is set below: until then full scale is 1, so that squares neither overflow nor vanish.
+    sound = sound / np.abs(sound).max()
     if ratio != 1:
         sound = resample_poly(sound, ratio.numerator, ratio.denominator)
     loudness = np.sqrt(np.mean(np.square(sound)))
