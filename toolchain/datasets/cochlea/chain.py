@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,20 +15,18 @@ from toolchain.datasets.cochlea.filter_bank import (
     LONGEST_FRAME,
     NEAR_STEPS,
     STEP_RATE_HZ,
-    TAPS,
     FilterBank,
     decimation,
     filtered,
     frame_fraction,
     frame_room,
+    interpolate,
     interpolation_weights,
 )
-from toolchain.datasets.cochlea.lanes import F32, LANES, U32, WIDTH, kernel
+from toolchain.datasets.cochlea.lanes import F32, LANES, U32, kernel
 from toolchain.datasets.cochlea.membrane import N_CHANNELS
 from toolchain.datasets.cochlea.sound import RAMP_S, Prepared, prepare
 from toolchain.errors import InputError
-
-_n1, _n2, _n3, _n4, _n5, _n6, _n7, _n8, _n9, _n10, _n11 = (np.uint64(n * LANES) for n in range(1, TAPS))
 
 _CHUNK = 240
 """Steps that go through all stages before the next ones: their arrays stay in the first-level cache."""
@@ -83,24 +82,45 @@ class Cochlea:
         times, units = _events(fired, self.units.size)
         return (times / STEP_RATE_HZ).astype(np.float32), self.units[units].astype(np.int32)
 
+    def velocity(self, sound: NDArray[np.float64], rate_hz: float) -> F32:
+        """Velocity of the membrane, (n_units, n_steps) in steps of 1/24000 s: what the hair cells get."""
+        prepared = prepare(sound, rate_hz, self.ramp_s)
+        moved = np.empty((len(self._bank) * LANES, prepared.n_steps), dtype=np.float32)
+        for start, n_steps, index, low, before, weights in self._frames(prepared):
+            steps = np.empty((n_steps, LANES), dtype=np.float32)
+            if weights.shape[0] > 1:
+                interpolate(low, before, n_steps, weights, steps.reshape(-1))
+            else:
+                steps[:] = low.reshape(-1, LANES)[before : before + n_steps]
+            moved[index * LANES : (index + 1) * LANES, start : start + n_steps] = steps.T
+        return moved[: self.units.size]
+
     def _fired(self, sound: Prepared, seed: int) -> U32:
-        """Bits of the cells that fired, (n_steps, n_blocks)."""
-        fraction = frame_fraction(sound.n_steps)
-        room = frame_room(fraction)
-        before, frame = (FAR_STEPS if self.causal else NEAR_STEPS), LONGEST_FRAME // fraction
-        constants = (hair_cell.rates(1 / STEP_RATE_HZ), bushy_cell.decays(1 / STEP_RATE_HZ), bushy_cell.LANE_BITS)
+        """Bits of the cells that fired, (n_blocks, n_steps)."""
+        rates, decays = hair_cell.rates(1 / STEP_RATE_HZ), bushy_cell.decays(1 / STEP_RATE_HZ)
         states = self._states(seed)
         fired = np.zeros((len(self._bank), sound.n_steps), dtype=np.uint32)
+        for start, n_steps, index, low, before, weights in self._frames(sound):
+            state = states[index]
+            _advance(
+                low, before, n_steps, start, weights, *state, rates, decays, bushy_cell.LANE_BITS, fired[index]
+            )  # fmt: skip
+        return fired
+
+    def _frames(self, sound: Prepared) -> Iterator[tuple[int, int, int, F32, int, F32]]:
+        """Every block of every frame: first step, number of steps, index of the block; then `filtered`, the step of the
+        frame at which the first one lies, and the weights to interpolate with.
+        """
+        fraction = frame_fraction(sound.n_steps)
+        room, frame = frame_room(fraction), LONGEST_FRAME // fraction
+        before = FAR_STEPS if self.causal else NEAR_STEPS
         for start in range(0, sound.n_steps, room):
             spectrum = _spectrum(sound, start - before, frame)
-            n_steps = min(room, sound.n_steps - start)
-            for index, state in enumerate(states):
+            for index in range(len(self._bank)):
                 block = self._bank.block(index)
                 factor = decimation(block.top_hz, sound.bandwidth_hz)
                 low = filtered(block, spectrum, fraction, sound.wide, factor)
-                weights = interpolation_weights(factor)
-                _advance(low, before, n_steps, start, weights, *state, *constants, fired[index])
-        return fired
+                yield start, min(room, sound.n_steps - start), index, low, before, interpolation_weights(factor)
 
     def _states(self, seed: int) -> list[_State]:
         padded = np.concatenate([self.units, np.full(-self.units.size % LANES, self.units[-1])])
@@ -159,27 +179,6 @@ def _spectrum(sound: Prepared, first_step: int, frame: int) -> NDArray[np.comple
 
 
 @kernel
-def _interpolate(low: Any, start: Any, n_steps: Any, weights: Any, velocity: Any) -> None:
-    """Velocity (flat, (n_steps, LANES)) from step `start` of a frame on, between low-rate samples.
-
-    `low` flat (TAPS + n_low, LANES): TAPS / 2 - 1 samples before the frame first.
-    """
-    decimation = np.uint64(weights.shape[0])
-    for step in range(np.uint64(n_steps)):
-        at = step * WIDTH
-        first = (np.uint64(start) + step) // decimation * WIDTH
-        row = weights[(np.uint64(start) + step) % decimation]
-        w0, w1, w2, w3, w4, w5 = row[0], row[1], row[2], row[3], row[4], row[5]
-        w6, w7, w8, w9, w10, w11 = row[6], row[7], row[8], row[9], row[10], row[11]
-        for lane in range(WIDTH):
-            near = first + lane
-            left = (w0 * low[near] + w1 * low[near + _n1]) + (w2 * low[near + _n2] + w3 * low[near + _n3])
-            middle = (w4 * low[near + _n4] + w5 * low[near + _n5]) + (w6 * low[near + _n6] + w7 * low[near + _n7])
-            right = (w8 * low[near + _n8] + w9 * low[near + _n9]) + (w10 * low[near + _n10] + w11 * low[near + _n11])
-            velocity[at + lane] = left + middle + right
-
-
-@kernel
 def _advance(
     low: Any, start: Any, n_steps: Any, first_step: Any, weights: Any,
     keys: Any, pools: Any, state: Any, recent: Any, cell: Any, rates: Any, decays: Any, lane_bits: Any, fired: Any,
@@ -191,7 +190,7 @@ def _advance(
     for chunk in range(0, n_steps, _CHUNK):
         n = min(_CHUNK, n_steps - chunk)
         if weights.shape[0] > 1:
-            _interpolate(low, start + chunk, n, weights, velocity)
+            interpolate(low, start + chunk, n, weights, velocity)
             hair_cell.release(velocity, 0, n, pools, rates, probability)
         else:
             hair_cell.release(low, start + chunk, n, pools, rates, probability)

@@ -23,7 +23,6 @@ N_FIBRES = 40
 REFRACTORY_STEPS = 24
 """1 ms: steps from a spike of a fibre to the first at which it can fire again."""
 
-_WINDOW = REFRACTORY_STEPS - 1
 _BUSY, _UNIFORM, _ODDS, _TERM, _SUM, _COUNT = (np.uint64(n * LANES) for n in range(6))
 _f, _u, _i, _n = np.float32, np.uint32, np.int32, np.uint64
 
@@ -41,8 +40,8 @@ def channel_keys(seed: int, units: Any) -> U32:
 
 
 def silent_fibres() -> tuple[F32, F32]:
-    """State of a block in which no fibre fired lately: work space, and counts of the last 23 steps."""
-    return np.zeros(6 * LANES, dtype=np.float32), np.zeros(_WINDOW * LANES, dtype=np.float32)
+    """State of a block in which no fibre fired lately: work space, and counts of the last 24 steps."""
+    return np.zeros(6 * LANES, dtype=np.float32), np.zeros(REFRACTORY_STEPS * LANES, dtype=np.float32)
 
 
 @kernel
@@ -68,7 +67,7 @@ def fire(probability: Any, first_step: Any, n_steps: Any, keys: Any, state: Any,
 
     Parameters
     ----------
-    probability : flat (n_steps, LANES), that a free fibre fires, below 1
+    probability : flat (n_steps, LANES), that a free fibre fires, at most 0.8, or (1 - p) ** 40 vanishes
     keys : (2 LANES,) first the first keys of `channel_keys`, then the second
     state, recent : of `silent_fibres`, changed in place
     counts : flat (n_steps, LANES) float32, written
@@ -76,7 +75,7 @@ def fire(probability: Any, first_step: Any, n_steps: Any, keys: Any, state: Any,
     zero, one = _f(0), _f(1)
     for step in range(_n(n_steps)):
         at = step * WIDTH
-        slot = ((_n(first_step) + step) % _n(_WINDOW)) * WIDTH
+        slot = ((_n(first_step) + step) % _n(REFRACTORY_STEPS)) * WIDTH
         clock = _u(_n(first_step) + step)
         more = _u(0)
         for lane in range(WIDTH):

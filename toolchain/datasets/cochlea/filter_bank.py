@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.datasets.cochlea.lanes import F32, LANES, kernel
+from toolchain.datasets.cochlea.lanes import F32, LANES, WIDTH, kernel
 from toolchain.datasets.cochlea.membrane import characteristic_frequency, membrane_velocity, places
 
 C64 = NDArray[np.complex64]
@@ -214,3 +214,27 @@ def filtered(block: BlockFilter, spectrum: C64, fraction: int, wide: bool, facto
         before = TAPS // 2 - 1
         samples = np.concatenate([samples[-before:], samples, samples[: TAPS - before]])
     return samples.reshape(-1)
+
+
+_n1, _n2, _n3, _n4, _n5, _n6, _n7, _n8, _n9, _n10, _n11 = (np.uint64(n * LANES) for n in range(1, TAPS))
+
+
+@kernel
+def interpolate(low: Any, start: Any, n_steps: Any, weights: Any, velocity: Any) -> None:
+    """Velocity (flat, (n_steps, LANES)) from step `start` of a frame on, between low-rate samples.
+
+    `low` flat (TAPS + n_low, LANES): TAPS / 2 - 1 samples before the frame first.
+    """
+    decimation = np.uint64(weights.shape[0])
+    for step in range(np.uint64(n_steps)):
+        at = step * WIDTH
+        first = (np.uint64(start) + step) // decimation * WIDTH
+        row = weights[(np.uint64(start) + step) % decimation]
+        w0, w1, w2, w3, w4, w5 = row[0], row[1], row[2], row[3], row[4], row[5]
+        w6, w7, w8, w9, w10, w11 = row[6], row[7], row[8], row[9], row[10], row[11]
+        for lane in range(WIDTH):
+            near = first + lane
+            left = (w0 * low[near] + w1 * low[near + _n1]) + (w2 * low[near + _n2] + w3 * low[near + _n3])
+            middle = (w4 * low[near + _n4] + w5 * low[near + _n5]) + (w6 * low[near + _n6] + w7 * low[near + _n7])
+            right = (w8 * low[near + _n8] + w9 * low[near + _n9]) + (w10 * low[near + _n10] + w11 * low[near + _n11])
+            velocity[at + lane] = left + middle + right

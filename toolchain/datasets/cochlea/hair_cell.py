@@ -9,7 +9,8 @@ Transmitter moves between three pools, q free in the cell, c in the cleft, w bei
     p  = h c dt                               probability that a fibre fires in a step
 
 in steps of dt = 1/24000 s with the rates of change of the step before (forward Euler), as the converter of the Spiking
-Heidelberg Digits takes them. Pools start at rest (s = 0), where a fibre fires 65 times a second.
+Heidelberg Digits takes them. Pools start at rest (s = 0), where a fibre fires 65 times a second. As q g / (l + r)
+bounds c, p is below a half for any sound.
 
 Source: Meddis, J. Acoust. Soc. Am. 79, 702 (1986) and 83, 1056 (1988); constants of Cramer et al., IEEE TNNLS 33,
 2744 (2022).
@@ -39,8 +40,6 @@ HALF_POINT = 300.0
 """B, in units of membrane velocity."""
 FIRING = 50000.0
 """h, 1/s: firing rate for each unit of transmitter in the cleft."""
-LARGEST_PROBABILITY = 0.999
-"""p is not let above this: 1 - p has to be positive. Real sound stays below 0.7."""
 
 _Q, _C, _W = (np.uint64(n * LANES) for n in range(3))
 _f, _n = np.float32, np.uint64
@@ -75,7 +74,7 @@ def release(velocity: Any, start: Any, n_steps: Any, pools: Any, constants: Any,
     constants : of `rates`
     probability : flat (n_steps, LANES), written
     """
-    zero, one, offset, half, largest = _f(0), _f(1), _f(OFFSET), _f(HALF_POINT), _f(LARGEST_PROBABILITY)
+    zero, one, offset, half = _f(0), _f(1), _f(OFFSET), _f(HALF_POINT)
     g, y, lr, r, x, h = constants[0], constants[1], constants[2], constants[3], constants[4], constants[5]
     for step in range(_n(n_steps)):
         source, target = (_n(start) + step) * WIDTH, step * WIDTH
@@ -94,5 +93,4 @@ def release(velocity: Any, start: Any, n_steps: Any, pools: Any, constants: Any,
             pools[_Q + lane] = q if q > zero else zero
             pools[_C + lane] = c
             pools[_W + lane] = w if w > zero else zero
-            p = h * c
-            probability[target + lane] = p if p < largest else largest
+            probability[target + lane] = h * c
