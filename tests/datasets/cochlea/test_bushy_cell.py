@@ -13,7 +13,7 @@ def spikes(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Spikes (n_steps, LANES) for counts of the same shape."""
     bits = np.zeros(counts.shape[0], dtype=np.uint32)
     integrate(counts.astype(np.float32).ravel(), counts.shape[0], resting_state(), decays(DT), LANE_BITS, bits, 0)
-    return (bits[:, None] & LANE_BITS) != 0
+    return np.asarray((bits[:, None] & LANE_BITS) != 0)
 
 
 def test_cells_follow_the_equations() -> None:

@@ -43,9 +43,10 @@ class _State(NamedTuple):
 
 
 class Cochlea:
-    """Turns sounds into spikes; keeps the filters, so that the second sound is faster than the first.
+    """Turns sounds into spikes.
 
-    Any number of threads may use one object.
+    The filters are made at the first sound (a second of work) and kept for the others; those of all channels are kept
+    for other objects too. Any number of threads may use one object.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ class Cochlea:
         self.causal = causal
         self.ramp_s = ramp_s
         self.units = chosen
-        self._bank = FilterBank(chosen, causal)
+        self._bank = _all_channels(causal) if units is None else FilterBank(chosen, causal)
 
     def spikes(
         self, sound: NDArray[np.float64], rate_hz: float, *, seed: int
@@ -132,8 +133,8 @@ class Cochlea:
 
 
 @lru_cache(maxsize=2)
-def _whole(causal: bool) -> Cochlea:
-    return Cochlea(causal=causal)
+def _all_channels(causal: bool) -> FilterBank:
+    return FilterBank(np.arange(N_CHANNELS), causal)
 
 
 def cochleagram_spikes(
@@ -160,7 +161,7 @@ def cochleagram_spikes(
 
     Source: Cramer et al., IEEE TNNLS 33, 2744 (2022); the equations are with each stage.
     """
-    return _whole(causal).spikes(sound, rate_hz, seed=seed)
+    return Cochlea(causal=causal).spikes(sound, rate_hz, seed=seed)
 
 
 def _spectrum(sound: Prepared, first_step: int, frame: int) -> NDArray[np.complex64]:

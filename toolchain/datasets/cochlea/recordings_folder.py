@@ -58,7 +58,7 @@ def list_recordings(folder: Path, scheme: str = "auto") -> Listing:
     paths = [p for p in found if not any(part.startswith((".", "_")) for part in p.parts)]
     if not paths:
         raise InputError(
-            f"folder {folder}: {len(found)} WAV files, of which none can be used; give one with recordings"
+            f"folder {folder}: {len(found)} WAV files, none of which can be used; give one with recordings"
         )
     if scheme == "auto":
         scheme = _scheme_of(folder, paths)

@@ -52,7 +52,9 @@ def decode_wav(content: bytes) -> Wave:
             rate, samples = wavfile.read(io.BytesIO(content))
         except (ValueError, EOFError, OverflowError, ZeroDivisionError, MemoryError, TypeError, struct.error) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise InputError(f"sound: cannot be read as WAV: {reason.rstrip('.')}; convert it to 16-bit PCM") from error
+            raise InputError(
+                f"sound: cannot be read as WAV: {reason.rstrip('.')}; fetch it again, or convert it to 16-bit PCM"
+            ) from error
         except UnboundLocalError as error:  # what the reader ends in where there is no sound at all
             raise InputError(f"sound: {len(content)} bytes of WAV without any samples; record it again") from error
     notes = tuple(" ".join(str(w.message).split()) for w in caught)
