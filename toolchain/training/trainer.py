@@ -88,7 +88,7 @@ def prepare(recipe: Recipe, dataset: Dataset | None = None) -> Task:
     ------
     RecipeError
         If the task or one of its options does not exist, a size contradicts the data, or the data lack what the
-        recipe asks for: target traces, speakers.
+        recipe asks for: target traces, speakers, a validation set.
     """
     recipe = complete_recipe(recipe)
     dataset = dataset or load_dataset(recipe.dataset.task, recipe.dataset.options)
@@ -102,6 +102,16 @@ def prepare(recipe: Recipe, dataset: Dataset | None = None) -> Task:
         n_traces = dataset.targets.shape[1]
     if settings.validation is not None:
         dataset = split_validation(dataset, settings.validation, recipe.dataset.task, settings.seed)
+    if dataset.valid.labels.size == 0:
+        raise RecipeError(
+            f"recipe training.validation: is left out, but task {recipe.dataset.task} has no validation set of its "
+            "own; give {fraction: 0.1}, or {speaker: ...} where it knows who spoke"
+        )
+    if dataset.dt_ms is not None and dataset.dt_ms != recipe.network.dt_ms:
+        raise RecipeError(
+            f"recipe network.dt_ms: {recipe.network.dt_ms:g}, but dataset.options.dt_ms is {dataset.dt_ms:g}; give "
+            "both the same"
+        )
     network = build_network(recipe, n_inputs=dataset.n_inputs, n_classes=dataset.n_classes, n_traces=n_traces)
     return Task(recipe, dataset, network)
 
