@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from tests.datasets.layouts import WORDS, events, fsdd_folder, npz_arrays, shd_file, shd_folder
 from toolchain.datasets import Dataset, Samples, from_recordings, load_dataset
@@ -219,11 +220,12 @@ def test_arrays_that_are_not_spikes_are_refused(tmp_path: Path, change: dict[str
 
 
 def test_files_that_are_no_arrays_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"holds no <speaker>.npz; give a folder"):
+    with pytest.raises(DatasetError, match=r"holds no <speaker>.npz and no <digit>_"):
         load_dataset("fsdd", {"path": str(tmp_path)})
-    (tmp_path / "0_ann_0.wav").touch()
-    with pytest.raises(DatasetError, match="its 1 wav files are sound: make spikes of them first with `delayline data"):
-        load_dataset("fsdd", {"path": str(tmp_path)})
+    for name, message in (("0_ann_0.wav", "cannot be converted"), ("ann.wav", "is not called <digit>_<speaker>")):
+        (tmp_path / name).touch()
+        with pytest.raises(DatasetError, match=message):
+            load_dataset("fsdd", {"path": str(tmp_path)})
     file = tmp_path / "ann.npz"
     np.savez(file, **{**npz_arrays(0), "labels": np.array([{}], dtype=object)})
     with pytest.raises(DatasetError, match="cannot be read as npz, Object arrays cannot be loaded"):
@@ -303,6 +305,25 @@ def test_more_events_than_half_precision_can_tell_apart_are_merged_not_lost(tmp_
     dataset = load_dataset("shd", {"path": str(tmp_path), "steps": 1000})
     assert dataset.train.spikes.times.size * 2 + dataset.binning.merged + dataset.binning.late == 2 * 5000
     assert dataset.binning.late == 2 * int(np.count_nonzero(row[0].astype(np.float64) >= 1.0))
+
+
+def test_recordings_go_through_the_cochlea_once(tmp_path: Path) -> None:
+    """Ten tones, of which those with numbers below 5 are tested on; in a clone they lie one folder below."""
+    folder = tmp_path / "clone" / "recordings"
+    folder.mkdir(parents=True)
+    for digit in range(10):
+        for number in (4, 5):
+            tone = np.sin(2 * np.pi * (200 + 100 * digit) * np.arange(400) / 8000)
+            wavfile.write(folder / f"{digit}_ann_{number}.wav", 8000, (20_000 * tone).astype(np.int16))
+    options = {"path": str(tmp_path / "clone"), "steps": 100}
+    dataset = load_dataset("fsdd", options)
+    assert dataset.test.labels.tolist() == dataset.train.labels.tolist() == list(range(10))
+    assert (dataset.n_inputs, dataset.speaker_names) == (700, ("ann",))
+    assert dataset.train.spikes.times.size > 100
+    assert "Free Spoken Digit Dataset through the cochlea, real recordings, speakers ann" in dataset.provenance
+    again = load_dataset("fsdd", options)
+    assert np.array_equal(again.train.spikes.times, dataset.train.spikes.times)
+    assert [p.name for p in (tmp_path / "clone").iterdir()] == ["recordings"], "nothing is written there"
 
 
 @pytest.mark.skipif(not FSDD.is_dir(), reason="the spikes of real speech are not beside this checkout")

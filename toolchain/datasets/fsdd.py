@@ -1,7 +1,8 @@
 """Free Spoken Digit Dataset: real digits, ten classes, a handful of speakers, 50 recordings of each digit by each.
 
 github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA 4.0: neither the recordings nor spikes made from them come
-with this project. What is read is a folder with one ``<speaker>.npz`` for each speaker:
+with this project. What is read is a folder of the recordings, ``<digit>_<speaker>_<number>.wav``, which go through the
+cochlea first (0.3 s each, once, kept in the cache), or of spikes, one ``<speaker>.npz`` for each speaker:
 
     times (n_events,) uint16, in units of time_unit_s; units (n_events,) uint16, 0..699
     offsets (n_samples + 1,) int64; labels (n_samples,) the digit; recording (n_samples,) 0..49
@@ -12,9 +13,10 @@ more about voices never heard.
 
 from __future__ import annotations
 
+import os
 import re
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,11 +25,14 @@ from numpy.typing import NDArray
 
 from toolchain.datasets import Dataset
 from toolchain.datasets.archives import data_folder
+from toolchain.datasets.binned_cache import entry_folder
 from toolchain.datasets.from_recordings import BinningOptions, HeldOutSpeakers, Split, assemble, bin_split
-from toolchain.datasets.recordings import Events, HeldRecordings, Origin
+from toolchain.datasets.recordings import Events, HeldRecordings, Origin, Recordings
+from toolchain.datasets.spike_file import SpikeFile
 from toolchain.datasets.splits import speaker_mask
-from toolchain.errors import DatasetError, RecipeError
+from toolchain.errors import DatasetError, InputError, RecipeError
 
+NAME = "Free Spoken Digit Dataset"
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 UNITS = 700
 OFFICIAL_TEST = 5
@@ -49,14 +54,16 @@ class FsddOptions(BinningOptions):
 class SpokenDigits:
     """Spikes of all speakers of a folder, and the number of each recording."""
 
-    recordings: HeldRecordings
+    recordings: Recordings
     numbers: NDArray[np.int64]
 
 
 def load(options: FsddOptions) -> Dataset:
     """Read the folder and split it; raises DatasetError, RecipeError."""
-    folder = data_folder(options.path, "fsdd", "one <speaker>.npz for each speaker")
-    digits = read_folder(folder)
+    folder = data_folder(options.path, "fsdd", "the recordings or one <speaker>.npz for each speaker")
+    if (folder / "recordings").is_dir():
+        folder = folder / "recordings"  # a clone of the repository
+    digits = convert_recordings(folder) if _has_sound(folder) else read_folder(folder)
     everything = bin_split(digits.recordings, options)
     if options.test == "official":
         held_out, note = (
@@ -80,6 +87,44 @@ def _of_speakers(everything: Split, test: HeldOutSpeakers) -> tuple[NDArray[np.b
     return which, f"tested on all recordings of {', '.join(map(str, test.speaker))}"
 
 
+def _has_sound(folder: Path) -> bool:
+    """Spikes that are there already are preferred."""
+    return folder.is_dir() and not any(folder.glob("*.npz")) and any(folder.glob("*.wav"))
+
+
+def convert_recordings(folder: Path) -> SpokenDigits:
+    """Spikes of a folder of recordings, through the cochlea and kept in the cache.
+
+    Raises
+    ------
+    DatasetError
+        If a recording is damaged or not called as the dataset calls it.
+    """
+    from toolchain.datasets.cochlea.conversion import convert_folder
+
+    numbers = []
+    for file in sorted(folder.glob("*.wav")):
+        name = WAV_NAME.fullmatch(file.name)
+        if name is None:
+            raise DatasetError(f"file {file}: is not called <digit>_<speaker>_<number>.wav; take it out of the folder")
+        numbers.append(int(name["recording"]))
+    out = entry_folder("fsdd", folder, {}) / "spikes.h5"
+    try:
+        listing = convert_folder(folder, out, labels="fsdd", jobs=os.cpu_count() or 1).listing
+    except DatasetError:
+        raise
+    except InputError as error:
+        raise DatasetError(f"{error}") from error
+    file_names = [path.name for path in listing.paths]
+    if file_names != sorted(file.name for file in folder.glob("*.wav")) or len(listing.label_names) != len(DIGITS):
+        raise DatasetError(
+            f"folder {folder}: holds other sounds besides, or not all digits; give one with this set alone"
+        )
+    origin = Origin(f"{NAME} through the cochlea", True, folder, f"speakers {', '.join(listing.speaker_names)}")
+    recordings = replace(SpikeFile.open(out), origin=origin, label_names=DIGITS)
+    return SpokenDigits(recordings, np.array(numbers, dtype=np.int64))
+
+
 def read_folder(folder: Path) -> SpokenDigits:
     """Spikes of every speaker of a folder; speakers are numbered by name.
 
@@ -90,13 +135,10 @@ def read_folder(folder: Path) -> SpokenDigits:
     """
     files = sorted(folder.glob("*.npz")) if folder.is_dir() else []
     if not files:
-        wavs = sum(1 for _ in folder.glob("*.wav")) if folder.is_dir() else 0
-        remedy = (
-            f"its {wavs} wav files are sound: make spikes of them first with `delayline data convert`"
-            if wavs
-            else ("give a folder of spikes made from the Free Spoken Digit Dataset")
+        raise DatasetError(
+            f"folder {folder}: holds no <speaker>.npz and no <digit>_<speaker>_<number>.wav; give the folder of "
+            "the Free Spoken Digit Dataset"
         )
-        raise DatasetError(f"folder {folder}: holds no <speaker>.npz; {remedy}")
     speakers = [read_speaker(file) for file in files]
     counts = np.array([s["labels"].size for s in speakers])
     lengths = np.concatenate([np.diff(s["offsets"]) for s in speakers])
@@ -106,7 +148,7 @@ def read_folder(folder: Path) -> SpokenDigits:
         np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
     )
     names = tuple(file.stem for file in files)
-    origin = Origin("Free Spoken Digit Dataset through a cochlea", True, folder, f"speakers {', '.join(names)}")
+    origin = Origin(f"{NAME} through a cochlea", True, folder, f"speakers {', '.join(names)}")
     recordings = HeldRecordings(
         events,
         np.concatenate([s["labels"] for s in speakers]).astype(np.int64),
