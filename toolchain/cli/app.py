@@ -144,8 +144,20 @@ def doctor(json: Json = False) -> None:
     emit(about_commands.doctor(json), json)
 
 
-data_app = typer.Typer(help="Convert recordings into spikes.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(help="Check recordings, convert sound into spikes.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+
+
+@data_app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="A file or folder of recordings.", metavar="PATH")],
+    json: Json = False,
+) -> None:
+    """Say what a file or folder of recordings is, and what is wrong with it; 2 if it cannot be used."""
+    from toolchain.cli import check_command
+
+    found, code = check_command.run(path, json)
+    emit(found, json, code)
 
 
 @data_app.command()

@@ -132,7 +132,12 @@ def plain(value: object) -> object:
     if isinstance(value, np.ndarray) and value.shape in ((), (1,)):
         value = value.ravel()[0]
         value = value.item() if isinstance(value, np.generic) else value
-    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", errors="replace")
+    # What a file calls itself ends in a terminal sooner or later, and may not steer it.
+    return (
+        "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value) if isinstance(value, str) else value
+    )
 
 
 def _size(path: Path) -> int:
