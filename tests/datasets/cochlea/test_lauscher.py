@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.signal import resample
 
+from tests.oracles.lauscher_chain import in_this_process, their_probability, their_spikes, their_velocity, vowel
 from toolchain.datasets.cochlea import Cochlea, bushy_cell, hair_cell
 from toolchain.datasets.cochlea.lanes import LANES
 from toolchain.datasets.cochlea.membrane import membrane_velocity, places
@@ -17,70 +17,20 @@ from toolchain.datasets.cochlea.membrane import membrane_velocity, places
 pytest.importorskip("lauscher", reason="the converter of the Spiking Heidelberg Digits is not installed")
 
 from lauscher import transformations
-from lauscher.audiowaves import MonoAudioWave
-from lauscher.transformations import basilar_membrane
-from lauscher.transformations import bushy_cell as their_bushy_cell
-from lauscher.transformations import hair_cell as their_hair_cell
 
 FEW = np.array([60, 250, 295, 340, 390, 440, 480, 600])
-RAMP_S = 0.03
-
-
-class _OneProcess:
-    """In the place of a pool of processes."""
-
-    def __init__(self, jobs: int | None) -> None:
-        pass
-
-    def __enter__(self) -> _OneProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        return [function(item) for item in items]
 
 
 @pytest.fixture(autouse=True)
-def one_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for module in (basilar_membrane, their_hair_cell, their_bushy_cell):
-        monkeypatch.setattr(module, "Pool", _OneProcess)
-    state = np.random.get_state()  # noqa: NPY002 (theirs draws from the global generator)
-    np.random.seed(12)  # noqa: NPY002
-    yield
-    np.random.set_state(state)  # noqa: NPY002
-
-
-def vowel(seconds: float, rate: int) -> NDArray[np.float64]:
-    """A voice-like sound: pulses at a falling 140 Hz through three formants, then a hiss."""
-    t = np.arange(round(seconds * rate)) / rate
-    rng = np.random.default_rng(4)
-    pitch = 140 - 60 * t
-    phase = 2 * np.pi * np.cumsum(pitch) / rate
-    voice = np.zeros(t.size)
-    for n in range(1, 40):
-        size = sum(np.exp(-(((n * 125 - formant) / 200) ** 2)) for formant in (500, 1_200, 2_500)) + 0.03
-        voice += size * np.cos(n * phase)
-    hiss = np.diff(rng.standard_normal(t.size + 1)) * (t > 0.75 * seconds)
-    return np.asarray(voice * (t < 0.7 * seconds) + 0.5 * hiss)
-
-
-def their_velocity(sound: NDArray[np.float64], rate: int, units: NDArray[np.int64]) -> Any:
-    membrane = transformations.BasilarMembrane(channels=700)
-    membrane.ch = membrane.ch[units]
-    wave = MonoAudioWave(sound.copy(), rate)
-    wave = wave.transform(transformations.RmsNormalizer(0.3)).transform(transformations.HanningWindow(RAMP_S, RAMP_S))
-    return wave.transform(membrane)
+def one_process() -> Iterator[None]:
+    with in_this_process(seed=12):
+        yield
 
 
 def their_counts(sound: NDArray[np.float64], rate: int, units: NDArray[np.int64], repeats: int) -> NDArray[np.int64]:
     """Spikes of each channel, (repeats, n_units)."""
-    probability = their_velocity(sound, rate, units).transform(transformations.HairCell())
-    counts = []
-    for _ in range(repeats):
-        spikes = probability.transform(transformations.BushyCell())
-        counts.append(np.bincount(spikes.spike_labels.astype(np.int64), minlength=units.size))
+    probability = their_probability(sound, rate, units)
+    counts = [np.bincount(their_spikes(probability)[1], minlength=units.size) for _ in range(repeats)]
     return np.array(counts)
 
 
