@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, check_integers
 from toolchain.errors import InputError, NetworkError
+from toolchain.kernels import kernel
 from toolchain.spikes import SpikeTrains
 
 _CLIPS, _WRAPS, _SPIKES, _PEAK = 0, 1, 2, 3
@@ -257,10 +258,8 @@ def _spread(run: Callable[[int, int], None], n_samples: int, threads: int) -> No
 
 @cache
 def _kernel() -> Callable[..., None]:
-    """The compiled kernel; numba is imported here because it takes half a second."""
-    import numba
-
-    compiled: Callable[..., None] = numba.njit(cache=True, nogil=True)(_run_samples)
+    """The compiled kernel; at first use, because importing numba takes half a second."""
+    compiled: Callable[..., None] = kernel(_run_samples)
     return compiled
 
 

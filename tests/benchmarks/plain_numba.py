@@ -55,10 +55,7 @@ class PlainEngine:
         parameters = (self._all_three(self.weight, np.float32), self._all_three(self.slot, np.int32))
         targets = (self._all_three(sums_i, np.float32), self._all_three(sums_d, np.float32))
         counts = np.zeros(self.n_hidden, dtype=np.int64)
-        capacity = self.steps * self.n_hidden
-        unit, slope = np.empty(capacity, dtype=np.int32), np.empty(capacity, dtype=np.float32)
-        first = np.zeros(self.steps + 1, dtype=np.int64)
-        readout_v = np.empty((self.steps, self.n_readout), dtype=np.float32)
+        unit, slope, first, readout_v = self._tape()
         loss, correct, guarded = 0.0, 0, 0
         for s in samples:
             part = slice(int(spikes.offsets[s]), int(spikes.offsets[s + 1]))
@@ -91,6 +88,29 @@ class PlainEngine:
             np.zeros(neuron_spikes.size, dtype=np.float32),
             neuron_spikes,
             guarded,
+        )
+
+    def trace(self, spikes: SpikeTrains, sample: int) -> NDArray[np.bool_]:
+        """Spikes of the hidden neurons in a sample, (steps, n_hidden)."""
+        parameters = (self._all_three(self.weight, np.float32), self._all_three(self.slot, np.int32))
+        unit, slope, first, readout_v = self._tape()
+        part = slice(int(spikes.offsets[sample]), int(spikes.offsets[sample + 1]))
+        _forward(
+            spikes.times[part], spikes.units[part], *parameters, self.constants, self.rows, self.recurrent,
+            unit, slope, first, readout_v,
+        )  # fmt: skip
+        found = np.zeros((self.steps, self.n_hidden), dtype=np.bool_)
+        found[np.repeat(np.arange(self.steps), np.diff(first)), unit[: first[-1]]] = True
+        return found
+
+    def _tape(self) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+        """Room for what `_forward` leaves: unit and slope of each spike, first spike of each step, readout voltage."""
+        capacity = self.steps * self.n_hidden
+        return (
+            np.empty(capacity, dtype=np.int32),
+            np.empty(capacity, dtype=np.float32),
+            np.zeros(self.steps + 1, dtype=np.int64),
+            np.empty((self.steps, self.n_readout), dtype=np.float32),
         )
 
     def _all_three(self, arrays: list[NDArray[Any]], dtype: type[np.generic]) -> tuple[NDArray[Any], ...]:

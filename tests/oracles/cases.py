@@ -16,21 +16,50 @@ from toolchain.network import Network, Population, make_projection
 from toolchain.objective import Objective
 from toolchain.spikes import SpikeTrains, bin_events
 
-HORIZON = 24.0
 LABEL = 1
-COARSEST = 0.08
-# Times and delays are whole multiples of every grid that is used, so that rounding them has no part in the error.
-INPUTS = [(0.96, 0), (2.0, 1), (2.56, 2), (8.96, 1), (11.04, 0), (14.0, 2), (15.04, 1)]
 EDGES = {
     "feedforward": (("in", "a"), ("a", "out")),
     "recurrent": (("in", "a"), ("a", "a"), ("a", "out")),
     "two_layers": (("in", "a"), ("a", "b"), ("b", "out")),
     "two_coupled": (("in", "a"), ("a", "b"), ("b", "a"), ("in", "out"), ("b", "out")),
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What networks have in common.
+
+    Attributes
+    ----------
+    horizon : length of a sample, ms
+    inputs : (time in ms, unit) of each input spike
+    coarsest : all delays are multiples of it, ms
+    mean : projection -> mean of its weights, `usual` where it is not named
+    """
+
+    horizon: float
+    inputs: tuple[tuple[float, int], ...]
+    coarsest: float
+    mean: Mapping[tuple[str, str], float]
+    usual: float
+
+
+# Times and delays are whole multiples of every grid that is used, so that rounding them has no part in the error.
+INPUTS = ((0.96, 0), (2.0, 1), (2.56, 2), (8.96, 1), (11.04, 0), (14.0, 2), (15.04, 1))
 MEAN = {("in", "a"): 2.5, ("a", "a"): 0.3, ("b", "a"): 0.3, ("in", "out"): 0.4}
+SHORT = Setting(24.0, INPUTS, 0.08, MEAN, 1.2)
 # Where outputs spike, hidden layers answer sooner and outputs later, so that every projection has a part in their
 # first spikes.
 SPIKING_MEAN = {**MEAN, ("a", "b"): 1.6, ("b", "a"): 0.6, ("in", "out"): 0.3, ("b", "out"): 0.8}
+SPIKING = replace(SHORT, mean=SPIKING_MEAN)
+# Delays are multiples of 0.04 ms. Of the times of inputs, 2.5 ms is not: a grid of 0.04 ms has that spike 0.02 ms away.
+LONG = Setting(
+    40.0,
+    ((1.0, 0), (2.0, 1), (2.5, 2), (9.0, 1), (11.0, 0), (14.0, 2), (15.0, 1)),
+    0.04,
+    {("in", "a"): 2.5, ("a", "a"): 0.3, ("b", "a"): 0.3, ("in", "out"): 2.5, ("b", "out"): 0.5},
+    1.0,
+)
 
 # Every constant is so large that its term is a good part of the gradient.
 OBJECTIVES = {
@@ -49,8 +78,8 @@ Gradients = dict[str, tuple[F64, F64]]
 class Case:
     """A network without a grid: its shape, the weights that a seed gives, and whether its outputs are lif neurons.
 
-    `silent` are outputs whose incoming weights are too small for a spike; with `single_spike` every neuron spikes at
-    most once.
+    `setting` is `SPIKING` where they are. `silent` are outputs whose incoming weights are too small for a spike; with
+    `single_spike` every neuron spikes at most once.
     """
 
     shape: str
@@ -58,6 +87,7 @@ class Case:
     seed: int
     silent: tuple[int, ...] = ()
     single_spike: bool = False
+    setting: Setting = SHORT
 
     def layers(self) -> dict[str, Layer]:
         """Populations that are simulated; outputs that spike differ from the hidden ones in every constant."""
@@ -73,11 +103,11 @@ class Case:
         sizes = {"in": 3, **{name: layer.size for name, layer in self.layers().items()}}
         found = []
         for source, target in EDGES[self.shape]:
-            mean = (SPIKING_MEAN if self.spiking else MEAN).get((source, target), 1.2)
+            mean = self.setting.mean.get((source, target), self.setting.usual)
             weight = random.normal(mean, 0.3 * mean, (sizes[source], sizes[target]))
             if target == "out":
                 weight[:, list(self.silent)] *= 0.15
-            delay = np.rint(random.uniform(1, 4, weight.shape) / COARSEST) * COARSEST
+            delay = np.rint(random.uniform(1, 4, weight.shape) / self.setting.coarsest) * self.setting.coarsest
             found.append(Synapses(source, target, weight, delay))
         return found
 
@@ -85,7 +115,8 @@ class Case:
         self, synapses: list[Synapses] | None = None, others: Mapping[tuple[str, int], Layer] | None = None
     ) -> dict[str, list[Neuron]]:
         """Simulate without a grid; `others` are neurons that differ from their layer."""
-        return event_exact.simulate(self.layers(), synapses or self.synapses(), {"in": INPUTS}, HORIZON, others)
+        inputs = {"in": self.setting.inputs}
+        return event_exact.simulate(self.layers(), synapses or self.synapses(), inputs, self.setting.horizon, others)
 
 
 # Seeds of networks that are well-conditioned, as `conditioning` measures it: no spike grazes the threshold, and none
@@ -95,11 +126,18 @@ SEEDS = {
     False: {"feedforward": 7, "recurrent": 12, "two_layers": 2, "two_coupled": 2},
     True: {"feedforward": 43, "recurrent": 224, "two_layers": 74, "two_coupled": 2005},
 }
+LONG_SEEDS = {"feedforward": 9, "recurrent": 10, "two_layers": 3, "two_coupled": 3}
 
 
 def case_of(shape: str, objective: Objective, silent: tuple[int, ...] = ()) -> Case:
     """The well-conditioned network of a shape for an objective."""
-    return Case(shape, objective.spiking, SEEDS[objective.spiking][shape], silent)
+    setting = SPIKING if objective.spiking else SHORT
+    return Case(shape, objective.spiking, SEEDS[objective.spiking][shape], silent, setting=setting)
+
+
+def long_case(shape: str) -> Case:
+    """The network of a shape, with leaky outputs, on which errors of averages fall evenly with the step."""
+    return Case(shape, False, LONG_SEEDS[shape], setting=LONG)
 
 
 def conditioning(neurons: Mapping[str, list[Neuron]]) -> tuple[float, float, float]:
@@ -145,7 +183,7 @@ def true_gradients(case: Case, objective: Objective) -> Gradients:
 
 def regulated_gradients(case: Case, objective: Objective, rates: Mapping[str, F64] | None) -> Gradients:
     """The same with a regulariser that takes `rates`, population -> (size,), 1/ms, from lambda_V at each spike."""
-    return differences(case, training_signal(case.run(), LABEL, HORIZON, objective, target_trace, rates))
+    return differences(case, training_signal(case.run(), LABEL, case.setting.horizon, objective, target_trace, rates))
 
 
 @cache
@@ -154,7 +192,7 @@ def true_tau_gradients(case: Case, objective: Objective, width: float = 1e-6) ->
 
     The nudge of a silent correct output is included, as `training_signal` has it.
     """
-    signal = training_signal(case.run(), LABEL, HORIZON, objective, target_trace)
+    signal = training_signal(case.run(), LABEL, case.setting.horizon, objective, target_trace)
     synapses, found = case.synapses(), {}
     for name, layer in case.layers().items():
         pair = []
@@ -180,15 +218,16 @@ def on_grid(case: Case, dt: float) -> tuple[Network, SpikeTrains]:
             populations.append(lif)
     # Slot k arrives k + 1 steps after the spike.
     projections = tuple(make_projection(s.source, s.target, s.weight, s.delay / dt - 1) for s in case.synapses())
-    times, units = np.array([round(t / dt) for t, _ in INPUTS]), np.array([u for _, u in INPUTS])
-    spikes, _ = bin_events([(times, units)], 3, round(HORIZON / dt))
+    inputs = case.setting.inputs
+    times, units = np.array([round(t / dt) for t, _ in inputs]), np.array([u for _, u in inputs])
+    spikes, _ = bin_events([(times, units)], 3, round(case.setting.horizon / dt))
     return Network(dt, tuple(populations), projections), spikes
 
 
-def target_on_grid(size: int, dt: float) -> F64:
+def target_on_grid(case: Case, dt: float) -> F64:
     """`target_trace` of each output, (size, steps); V of step n is that at its end, (n + 1) dt."""
-    time = (np.arange(round(HORIZON / dt)) + 1) * dt
-    return np.stack([target_trace(o, time) for o in range(size)])
+    time = (np.arange(round(case.setting.horizon / dt)) + 1) * dt
+    return np.stack([target_trace(o, time) for o in range(case.layers()["out"].size)])
 
 
 @cache
@@ -203,7 +242,7 @@ def reference_gradients(
 ) -> Gradients:
     """Gradients of the float64 reference on a grid; delays per ms."""
     network, _ = on_grid(case, dt)
-    target = target_on_grid(case.layers()["out"].size, dt)
+    target = target_on_grid(case, dt)
     found = reference.gradients(network, reference_state(case, dt), LABEL, objective, target=target, rates=rates)
     return {name: (weight, delay / dt) for name, (weight, delay) in found.items()}
 

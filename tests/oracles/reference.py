@@ -43,9 +43,16 @@ def constants(network: Network, name: str) -> tuple[F64, F64, F64]:
 
 
 def simulate(
-    network: Network, inputs: dict[str, NDArray[np.bool_]], before: State | None = None, mlgenn: bool = False
+    network: Network,
+    inputs: dict[str, NDArray[np.bool_]],
+    before: State | None = None,
+    mlgenn: bool = False,
+    imposed: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> State:
     """Run one sample. `inputs`: spike source -> (steps, size).
+
+    `imposed` : lif population -> (steps, size) spikes that it has, whatever its voltage; the voltages say which of
+    them it would have had by itself.
 
     `mlgenn` reproduces what mlGeNN does at the ends of a sample: currents and delayed input are cleared at the
     start of the last step instead of between samples. What spikes of the last two steps deliver after that stays in the
@@ -84,6 +91,8 @@ def simulate(
                 fired = voltage[p.name] >= p.threshold
                 if p.single_spike:
                     fired &= ~state.spikes[p.name].any(axis=0)
+                if imposed is not None and p.name in imposed:
+                    fired = imposed[p.name][t]
                 state.spikes[p.name][t] = fired
                 voltage[p.name] = np.where(fired, 0.0, voltage[p.name])
         _deliver(network, state, slots, t)
@@ -94,11 +103,10 @@ def simulate(
 def _deliver(network: Network, state: State, slots: dict[str, NDArray[np.int64]], t: int) -> None:
     """Add what the spikes of step t will bring to the arrivals of their targets."""
     for projection in network.projections:
+        targets = np.arange(projection.weight.shape[1])
         for i in np.flatnonzero(state.spikes[projection.source][t]):
-            for j in range(projection.weight.shape[1]):
-                if projection.mask is None or projection.mask[i, j]:
-                    arrival = t + 1 + slots[projection.name][i, j]
-                    state.arrivals[projection.target][arrival, j] += projection.weight[i, j]
+            j = targets if projection.mask is None else np.flatnonzero(projection.mask[i])
+            state.arrivals[projection.target][t + 1 + slots[projection.name][i, j], j] += projection.weight[i, j]
 
 
 def adjoints(

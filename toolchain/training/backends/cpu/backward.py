@@ -22,10 +22,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.kernels import kernel
 from toolchain.training.backends.cpu.layout import F32, Groups, Synapses
 from toolchain.training.backends.cpu.quiet import adjoint_quiet, is_quiet
-from toolchain.training.backends.cpu.simd import add_pair, adjoint_block, store_pair, zero_pair
-from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch, Sums, kernel
+from toolchain.training.backends.cpu.simd import add_pair, retreat, store_pair, zero_pair
+from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch, Sums
 from toolchain.training.backends.cpu.time_constants import integrate, learns_tau
 
 ONE, TWO, EIGHT, SIXTEEN = np.uint64(1), np.uint64(2), np.uint64(8), np.uint64(16)
@@ -79,28 +80,35 @@ def _adjoints(
     ptr = reel.ptr[slot]
     start = ptr[n_sources + first]
     event = ptr[n_sources + groups.first[group + ONE]]
-    for back in range(steps):
-        t = steps - ONE - back
-        now = t * SIXTEEN
-        if leaky:
-            adjoint_block(
-                lambda_i, lambda_v, np.uint64(0), pairs, now,
-                neurons.alpha, neurons.beta, neurons.chi, base * EIGHT, drive[output - ONE], t * EIGHT,
-            )  # fmt: skip
-            continue
+    if leaky:
+        retreat(
+            lambda_i, lambda_v, np.uint64(0), pairs, (steps - ONE) * SIXTEEN, steps,
+            neurons.alpha, neurons.beta, neurons.chi, base * EIGHT, drive[output - ONE], (steps - ONE) * EIGHT,
+        )  # fmt: skip
+        return
+    left = steps
+    while left > np.uint64(0):
+        # A block by itself goes back to its last spike at once; blocks that feed each other go step by step.
+        stride = ONE
+        if n_blocks == ONE and not cyclic and (left < steps or output == np.uint64(0)):
+            stride = left
+            if event > start:
+                stride -= np.uint64(reel.time[np.uint64(reel.order[event - ONE])])
         for b in range(n_blocks):
-            adjoint_block(
-                lambda_i, lambda_v, b * EIGHT, pairs, b * span * SIXTEEN + now,
-                neurons.alpha, neurons.beta, neurons.chi, (base + b) * EIGHT, None, now,
+            retreat(
+                lambda_i, lambda_v, b * EIGHT, pairs, (b * span + left - ONE) * SIXTEEN, stride,
+                neurons.alpha, neurons.beta, neurons.chi, (base + b) * EIGHT, None, np.uint64(0),
             )  # fmt: skip
-        if back == np.uint64(0) and output > np.uint64(0):
+        left -= stride
+        now = left * SIXTEEN
+        if left == steps - ONE and output > np.uint64(0):
             for n in range(n_blocks * EIGHT):
                 lambda_v[n] += kick[(output - ONE) * EIGHT + n]
                 at = (n // EIGHT) * span * SIXTEEN + now + TWO * (n % EIGHT)
                 pairs[at + ONE] = lambda_i[n] - lambda_v[n]
         while event > start:
             s = np.uint64(reel.order[event - ONE])
-            if np.uint64(reel.time[s]) != t:
+            if np.uint64(reel.time[s]) != left:
                 break
             event -= ONE
             i = np.uint64(reel.order_row[event])

@@ -15,6 +15,7 @@ from toolchain.network import Network, NeuronConstants
 from toolchain.objective import Objective
 from toolchain.spikes import SpikeTrains
 from toolchain.training.backends import BatchGradient, RateTarget, Responses, Trace
+from toolchain.training.backends.cpu.dealing import Dealer, Pace, Share
 from toolchain.training.backends.cpu.lanes import BACK, OUT, THROUGH, place_parameters, run_lane, take_sums
 from toolchain.training.backends.cpu.layout import DENSE_ENOUGH, F32, I64, Layout, Synapses, build_layout
 from toolchain.training.backends.cpu.losses import make_loss
@@ -78,7 +79,9 @@ class CpuEngine:
         self._entry_sums = np.zeros((LANES, 2 * layout.entry_param.size), dtype=np.float32)
         self._single_sums = np.zeros((LANES, 2 * layout.single_param.size), dtype=np.float32)
         self._lanes: list[Lane] = []
-        self._idle: list[Scratch] = []
+        # Nothing in a scratch outlives a sample: a thread takes its own from lane to lane, and it stays in the cache.
+        self._scratch = [make_scratch(layout, steps, self._span) for _ in range(self._threads)]
+        self._pace = [Pace() for _ in (THROUGH, OUT, BACK)]
         sizes = (layout.entry_param.size, layout.single_param.size, layout.inner_param.size)
         floats = [np.zeros(n, dtype=np.float32) for n in sizes]
         offsets = [np.zeros(n, dtype=np.uint32) for n in sizes]
@@ -209,26 +212,29 @@ class CpuEngine:
         output = self.network.readout
         first_output = self.graph.first_unit[output.name]
 
-        def run(index: int) -> None:
-            lane = lanes[index]
-            try:
-                scratch = self._idle.pop()
-            except IndexError:  # as many as there are threads at work
-                scratch = make_scratch(self._layout, self.steps, self._span)
-            mine = samples[index::count].astype(np.int64)
-            done = 0
-            while done < mine.size:
+        chosen = [samples[index::count].astype(np.int64) for index in range(count)]
+        dealer = Dealer([mine.size for mine in chosen], self._pace[mode].samples())
+
+        def run(share: Share, scratch: Scratch) -> None:
+            lane, done = lanes[share.lane], share.begin
+            mine = chosen[share.lane][: share.end]
+            while done < share.end:
                 done = run_lane(
                     done, mode, learn, mine, spikes.times, spikes.units, spikes.offsets, labels, self.steps, self._span,
                     self.graph.n_sources, first_output, output.size, self._layout.groups, self._neurons, self._synapses,
                     self._loss, scratch, lane.reel, lane.sums, lane.drive, lane.kick, lane.neuron_spikes,
                     lane.guarded, self.min_slope, self._losses, self._predictions,
                 )  # fmt: skip
-                if done < mine.size:
+                if done < share.end:
                     lane.grow()  # the reel was full: the sample it was full for is run again, none is cut
-            self._idle.append(scratch)
 
-        self._each(run, count)
+        def work(thread: int) -> None:
+            while (share := dealer.take()) is not None:
+                run(share, self._scratch[thread])
+                dealer.give_back(share)
+                self._pace[mode].timed(share)
+
+        self._each(work, min(count, self._threads))
         counts = sum(lane.neuron_spikes for lane in lanes) + np.zeros(self.graph.n_neurons, dtype=np.int64)
         return counts, sum(int(lane.guarded[0]) for lane in lanes)
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.kernels import kernel
 from toolchain.training.backends.cpu.layout import F32, Groups, Synapses
 from toolchain.training.backends.cpu.quiet import is_quiet, simulate_quiet
-from toolchain.training.backends.cpu.simd import advance_block, lowest_bit
-from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch, kernel
+from toolchain.training.backends.cpu.simd import advance, lowest_bit, reached
+from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch
 
 ONE, EIGHT = np.uint64(1), np.uint64(8)
 
@@ -104,26 +105,30 @@ def _advance(
         current[i] = np.float32(0)
         voltage[i] = np.float32(0)
         scratch.fill[i] = np.uint64(0)
-    n_events = np.uint64(0)
-    for t in range(steps):
-        now = t * EIGHT
+    n_events = t = np.uint64(0)
+    while t < steps:
+        # A block by itself runs on until it spikes; blocks that feed each other go step by step.
+        stride = ONE if n_blocks > ONE or cyclic else steps - t
         for b in range(n_blocks):
-            fired = advance_block(
-                current, voltage, b * EIGHT, rows, b * span * EIGHT + now,
+            stride = advance(
+                current, voltage, b * EIGHT, rows, (b * span + t) * EIGHT, stride,
                 neurons.alpha, neurons.beta, neurons.gain, neurons.threshold, (base + b) * EIGHT,
             )  # fmt: skip
+            fired = reached(voltage, b * EIGHT, neurons.threshold, (base + b) * EIGHT)
+            now = t + stride - ONE
             while fired != np.uint64(0):
                 i = b * EIGHT + lowest_bit(fired)
                 fired &= fired - ONE
                 scratch.event_row[n_events] = np.uint32(i)
-                scratch.event_time[n_events] = np.uint32(t)
+                scratch.event_time[n_events] = np.uint32(now)
                 scratch.event_slope[n_events] = current[i] - voltage[i]
                 scratch.fill[i] += ONE
                 n_events += ONE
                 voltage[i] = neurons.reset[base * EIGHT + i]
                 if cyclic:
                     for e in range(groups.inner_ptr[first + i], groups.inner_ptr[first + i + ONE]):
-                        rows[now + np.uint64(synapses.inner_offset[e])] += synapses.inner_weight[e]
+                        rows[now * EIGHT + np.uint64(synapses.inner_offset[e])] += synapses.inner_weight[e]
+        t += stride
     return n_events
 
 
@@ -135,8 +140,8 @@ def _read(group: np.uint64, steps: np.uint64, groups: Groups, neurons: Neurons, 
         current[lane] = np.float32(0)
         state[lane] = np.float32(0)
     for t in range(steps):
-        advance_block(
-            current, state, np.uint64(0), scratch.rows, t * EIGHT,
+        advance(
+            current, state, np.uint64(0), scratch.rows, t * EIGHT, ONE,
             neurons.alpha, neurons.beta, neurons.gain, neurons.threshold, row,
         )  # fmt: skip
         for lane in range(EIGHT):

@@ -10,11 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.kernels import kernel
 from toolchain.training.backends.cpu.backward import backward
 from toolchain.training.backends.cpu.forward import forward, load_inputs
 from toolchain.training.backends.cpu.layout import F32, I64, Groups, Synapses
 from toolchain.training.backends.cpu.losses import Loss, evaluate
-from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch, Sums, kernel
+from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch, Sums
 
 THROUGH, OUT, BACK = range(3)
 """One sample after the other forward and backward; all forward, and kept; those that were kept, backward."""

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.kernels import kernel
 from toolchain.objective import Objective
 from toolchain.readouts import READOUTS, ReadoutName, time_weights
 from toolchain.training.backends.cpu.layout import F32
-from toolchain.training.backends.cpu.state import Reel, kernel
+from toolchain.training.backends.cpu.state import Reel
 
 WEIGHTED, MAXIMUM, TRACE, FIRST_CROSS, FIRST_RELATIVE = range(5)
 SILENT = -1

@@ -21,9 +21,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.kernels import kernel
 from toolchain.training.backends.cpu.layout import F32, Groups, Synapses
 from toolchain.training.backends.cpu.simd import lowest_bit
-from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch, Sums, kernel
+from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch, Sums
 
 ONE, EIGHT, WORD = np.uint64(1), np.uint64(8), np.uint64(64)
 

@@ -83,73 +83,110 @@ def _lowest_bit(typing: Any, mask: Any) -> Any:
     return types.uint64(mask), generate
 
 
-def _advance_block(
-    typing: Any, current: Any, voltage: Any, at: Any, rows: Any, row: Any,
+def _advance(
+    typing: Any, current: Any, voltage: Any, at: Any, rows: Any, row: Any, steps: Any,
     alpha: Any, beta: Any, gain: Any, threshold: Any, constant: Any,
 ) -> Any:  # fmt: skip
-    """One step of the eight neurons at `at`; returns a bit for each that reached threshold.
+    """Steps of the eight neurons at `at` until one reaches threshold, `steps` (> 0) of them at most; returns how many.
 
-    I <- beta I + rows[row ...],  V <- alpha V + gain I;  constants are read at `constant`.
+    I <- beta I + rows[row ...],  V <- alpha V + gain I;  `row` rises by 8 a step, constants are read at `constant`. The
+    state stays in registers between the steps.
     """
     floats = (current, voltage, rows, alpha, beta, gain, threshold)
     assert all(isinstance(a, types.Array) and a.dtype == types.float32 for a in floats)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        def load(which: int, index: int) -> Any:
-            return _load(context, builder, signature.args[which], args[which], args[index], _EIGHT)
+        def place(which: int, index: int) -> Any:
+            return _pointer(context, builder, signature.args[which], args[which], args[index], _EIGHT)
 
-        def store(value: Any, which: int) -> None:
-            pointer = _pointer(context, builder, signature.args[which], args[which], args[2], _EIGHT)
-            builder.store(value, pointer, align=4)
+        a, b, g, theta = (builder.load(place(which, 10), align=4) for which in (6, 7, 8, 9))
+        arrivals = place(3, 4)
+        one = ir.Constant(_INDEX, 1)
+        entry, loop, done = builder.block, *(builder.append_basic_block(name) for name in ("advance", "advanced"))
+        first = [builder.load(place(which, 2), align=4) for which in (0, 1)]
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        step, i, v = builder.phi(_INDEX), builder.phi(_EIGHT), builder.phi(_EIGHT)
+        new_i = builder.fadd(builder.fmul(b, i), builder.load(builder.gep(arrivals, [step]), align=4))
+        new_v = builder.fadd(builder.fmul(a, v), builder.fmul(g, new_i))
+        reached = builder.bitcast(builder.fcmp_ordered(">=", new_v, theta), ir.IntType(BLOCK))
+        count = builder.add(step, one)
+        silent = builder.icmp_unsigned("==", reached, ir.Constant(ir.IntType(BLOCK), 0))
+        more = builder.icmp_unsigned("<", count, args[5])
+        for phi, start, value in ((step, ir.Constant(_INDEX, 0), count), (i, first[0], new_i), (v, first[1], new_v)):
+            phi.add_incoming(start, entry)
+            phi.add_incoming(value, loop)
+        builder.cbranch(builder.and_(silent, more), loop, done)
+        builder.position_at_end(done)
+        builder.store(new_i, place(0, 2), align=4)
+        builder.store(new_v, place(1, 2), align=4)
+        return count
 
-        i = builder.fadd(builder.fmul(load(6, 9), load(0, 2)), load(3, 4))
-        v = builder.fadd(builder.fmul(load(5, 9), load(1, 2)), builder.fmul(load(7, 9), i))
-        store(i, 0)
-        store(v, 1)
-        reached = builder.fcmp_ordered(">=", v, load(8, 9))
-        return builder.zext(builder.bitcast(reached, ir.IntType(BLOCK)), _INDEX)
-
-    return types.uint64(current, voltage, at, rows, row, alpha, beta, gain, threshold, constant), generate
+    return types.uint64(current, voltage, at, rows, row, steps, alpha, beta, gain, threshold, constant), generate
 
 
-def _adjoint_block(
-    typing: Any, lambda_i: Any, lambda_v: Any, at: Any, pairs: Any, row: Any,
+def _reached(typing: Any, voltage: Any, at: Any, threshold: Any, constant: Any) -> Any:
+    """reached(voltage, at, threshold, constant) -> a bit for each of the eight neurons that is at threshold."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        v, theta = (_load(context, builder, signature.args[w], args[w], args[w + 1], _EIGHT) for w in (0, 2))
+        return builder.zext(builder.bitcast(builder.fcmp_ordered(">=", v, theta), ir.IntType(BLOCK)), _INDEX)
+
+    return types.uint64(voltage, at, threshold, constant), generate
+
+
+def _retreat(
+    typing: Any, lambda_i: Any, lambda_v: Any, at: Any, pairs: Any, row: Any, steps: Any,
     alpha: Any, beta: Any, chi: Any, constant: Any, drive: Any, drive_at: Any,
 ) -> Any:  # fmt: skip
-    """One reverse step of the adjoints of the eight neurons at `at`; writes their pairs at pairs[row ...].
+    """`steps` (> 0) reverse steps of the adjoints of the eight neurons at `at`; writes their pairs at pairs[row ...].
 
     lambda_I <- d + (lambda_I - d) beta + chi (lambda_V - d),  lambda_V <- d + (lambda_V - d) alpha, with the drive
-    d read at drive[drive_at ...]; where `drive` is None it is 0.
+    d read at drive[drive_at ...]; where `drive` is None it is 0. `row` falls by 16 a step, `drive_at` by 8. The state
+    stays in registers between the steps.
     """
     driven = isinstance(drive, types.Array)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        def load(which: int, index: int) -> Any:
-            return _load(context, builder, signature.args[which], args[which], args[index], _EIGHT)
+        def place(which: int, index: int, vector: Any = _EIGHT) -> Any:
+            return _pointer(context, builder, signature.args[which], args[which], args[index], vector)
 
-        li, lv = load(0, 2), load(1, 2)
-        d = load(9, 10) if driven else None
-        if d is not None:
-            li, lv = builder.fsub(li, d), builder.fsub(lv, d)
-        li = builder.fadd(builder.fmul(li, load(6, 8)), builder.fmul(load(7, 8), lv))
-        lv = builder.fmul(lv, load(5, 8))
-        if d is not None:
-            li, lv = builder.fadd(li, d), builder.fadd(lv, d)
-        for value, which in ((li, 0), (lv, 1)):
-            pointer = _pointer(context, builder, signature.args[which], args[which], args[2], _EIGHT)
-            builder.store(value, pointer, align=4)
         order = [n for lane in range(BLOCK) for n in (lane, BLOCK + lane)]
         shuffle = ir.Constant(ir.VectorType(ir.IntType(32), 2 * BLOCK), order)
-        both = builder.shuffle_vector(li, builder.fsub(li, lv), shuffle)
-        builder.store(both, _pointer(context, builder, signature.args[3], args[3], args[4], both.type), align=4)
+        a, b, c = (builder.load(place(which, 9), align=4) for which in (6, 7, 8))
+        out = place(3, 4, ir.VectorType(_FLOAT, 2 * BLOCK))
+        push = place(10, 11) if driven else None
+        entry, loop, done = builder.block, *(builder.append_basic_block(name) for name in ("retreat", "retreated"))
+        first = [builder.load(place(which, 2), align=4) for which in (0, 1)]
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        step, li, lv = builder.phi(_INDEX), builder.phi(_EIGHT), builder.phi(_EIGHT)
+        below = builder.neg(step)
+        d = builder.load(builder.gep(push, [below]), align=4) if push is not None else None
+        new_i, new_v = (li, lv) if d is None else (builder.fsub(li, d), builder.fsub(lv, d))
+        new_i = builder.fadd(builder.fmul(new_i, b), builder.fmul(c, new_v))
+        new_v = builder.fmul(new_v, a)
+        if d is not None:
+            new_i, new_v = builder.fadd(new_i, d), builder.fadd(new_v, d)
+        both = builder.shuffle_vector(new_i, builder.fsub(new_i, new_v), shuffle)
+        builder.store(both, builder.gep(out, [below]), align=4)
+        count = builder.add(step, ir.Constant(_INDEX, 1))
+        for phi, start, value in ((step, ir.Constant(_INDEX, 0), count), (li, first[0], new_i), (lv, first[1], new_v)):
+            phi.add_incoming(start, entry)
+            phi.add_incoming(value, loop)
+        builder.cbranch(builder.icmp_unsigned("<", count, args[5]), loop, done)
+        builder.position_at_end(done)
+        builder.store(new_i, place(0, 2), align=4)
+        builder.store(new_v, place(1, 2), align=4)
         return context.get_dummy_value()
 
-    return types.void(lambda_i, lambda_v, at, pairs, row, alpha, beta, chi, constant, drive, drive_at), generate
+    return types.void(lambda_i, lambda_v, at, pairs, row, steps, alpha, beta, chi, constant, drive, drive_at), generate
 
 
 zero_pair: Any = intrinsic(_zero_pair)
 add_pair: Any = intrinsic(_add_pair)
 store_pair: Any = intrinsic(_store_pair)
 lowest_bit: Any = intrinsic(_lowest_bit)
-advance_block: Any = intrinsic(_advance_block)
-adjoint_block: Any = intrinsic(_adjoint_block)
+advance: Any = intrinsic(_advance)
+reached: Any = intrinsic(_reached)
+retreat: Any = intrinsic(_retreat)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from toolchain.training.backends.cpu.layout import F32, U32, U64, Layout
 from toolchain.training.backends.cpu.simd import BLOCK
-
-
-def kernel(function: Any) -> Any:
-    """Compile for many calls without the interpreter's lock; cached between processes."""
-    return njit(function, cache=True, nogil=True, error_model="numpy", boundscheck=False)
 
 
 class Neurons(NamedTuple):

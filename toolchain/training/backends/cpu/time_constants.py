@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from toolchain.kernels import kernel
 from toolchain.training.backends.cpu.forward import gather_block
 from toolchain.training.backends.cpu.layout import Groups, Synapses
-from toolchain.training.backends.cpu.simd import advance_block
-from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch, Sums, kernel
+from toolchain.training.backends.cpu.simd import advance
+from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch, Sums
 
 ONE, TWO, EIGHT, SIXTEEN = np.uint64(1), np.uint64(2), np.uint64(8), np.uint64(16)
 
@@ -61,8 +62,8 @@ def integrate(
             for lane in range(EIGHT):
                 lambda_v = pairs[at + TWO * lane] - pairs[at + TWO * lane + ONE]
                 sums.tau_mem[row + lane] -= lambda_v * voltage[b * EIGHT + lane]
-            advance_block(
-                current, voltage, b * EIGHT, rows, (b * span + t) * EIGHT,
+            advance(
+                current, voltage, b * EIGHT, rows, (b * span + t) * EIGHT, ONE,
                 neurons.alpha, neurons.beta, neurons.gain, neurons.threshold, row,
             )  # fmt: skip
             for lane in range(EIGHT):
