@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain import __version__
+from toolchain.datasets import cache
 from toolchain.datasets.cochlea.chain import Cochlea
 from toolchain.datasets.cochlea.filter_bank import STEP_RATE_HZ
 from toolchain.datasets.cochlea.membrane import N_CHANNELS
@@ -32,9 +33,8 @@ from toolchain.datasets.spike_file import SpikeFileWriter
 from toolchain.errors import CheckpointError, InputError
 from toolchain.storage import load_arrays, save_arrays
 
-MODEL_VERSION = 1
+MODEL_VERSION = 2
 """Goes up when the same sound and seed would give other spikes: older entries of caches are then not used."""
-CACHE_VARIABLE = "DELAYLINE_CACHE"
 _NAMED_BROKEN = 20
 _LARGEST_ATTRIBUTE = 32_000
 
@@ -94,8 +94,7 @@ class _Entry:
 
 def cache_folder(out: Path) -> Path:
     """Where converted recordings are kept: below `DELAYLINE_CACHE`, or beside the file to be written."""
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named).expanduser() / "cochlea" if named else out.with_name(f".{out.name}.cache")
+    return cache.cache_folder("cochlea") if os.environ.get(cache.VARIABLE) else out.with_name(f".{out.name}.cache")
 
 
 def convert_folder(
@@ -132,8 +131,7 @@ def convert_folder(
     listing = list_recordings(folder, labels)
     if out.is_dir():
         raise InputError(f"{out} is a folder; give the name of a file, such as {out / 'spikes.h5'}")
-    cache = cache_folder(out)
-    converter = _Converter(folder, cache, settings)
+    converter = _Converter(folder, cache_folder(out), settings)
     broken: dict[Path, str] = {}
     reused = 0
     for done, (path, result) in enumerate(_each(converter, listing.paths, jobs), start=1):

@@ -8,13 +8,10 @@ vector unit.
 
 from __future__ import annotations
 
-import zlib
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from toolchain.kernels import kernel
 
 LANES = 32
 """Channels in a block: two vectors of the widest unit, so that one is computed while the other waits for its last."""
@@ -24,15 +21,4 @@ WIDTH = np.uint64(LANES)
 F32 = NDArray[np.float32]
 U32 = NDArray[np.uint32]
 
-
-_SOURCES = zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
-
-
-def kernel(function: Any) -> Any:
-    """Compile for many calls without the interpreter's lock; cached between processes.
-
-    Numba compiles a kernel again when its own file has changed, not when a kernel that it calls or a constant that it
-    uses has. The cache goes by the function's name, so a name with the checksum of all modules here is never stale.
-    """
-    function.__qualname__ += f"_{_SOURCES:08x}"
-    return njit(function, cache=True, nogil=True, error_model="numpy", boundscheck=False)
+__all__ = ["F32", "LANES", "U32", "WIDTH", "kernel"]
