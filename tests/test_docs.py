@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from toolchain.datasets import load_dataset
+from toolchain.datasets.checks import Item, inspect_item
+from toolchain.datasets.own_spikes import SpikesOptions
+from toolchain.datasets.splits import split_validation
 from toolchain.objective import COMBINATIONS
 from toolchain.recipe import Recipe, parse_recipe, training_section
+from toolchain.recipe.training_section import ValidationSection
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -61,7 +66,7 @@ def test_readouts_losses_and_their_combinations_are_those_of_the_page() -> None:
         assert {loss for loss in ("cross_entropy", "relative_mse", "mse") if f"`{loss}`" in row} == set(losses)
 
 
-@pytest.mark.parametrize("name", ["yin_yang", "sequence", "digits"])
+@pytest.mark.parametrize("name", ["yin_yang", "sequence", "digits", "shd", "ssc", "fsdd"])
 def test_defaults_of_tasks_are_those_that_the_reference_names(name: str) -> None:
     from toolchain.datasets import _registry
 
@@ -69,6 +74,28 @@ def test_defaults_of_tasks_are_those_that_the_reference_names(name: str) -> None
     (line,) = [row for row in (ROOT / "docs" / "recipes.md").read_text().splitlines() if row.startswith(f"| `{name}`")]
     for field, info in section.model_fields.items():
         assert f"`{field}` ({info.default})" in line, field
+
+
+def test_a_file_written_as_data_md_shows_is_clean_and_can_be_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = ROOT / "docs" / "data.md"
+    (code,) = blocks(page, "python")
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+    found = inspect_item(Item(tmp_path / "mine.h5"))
+    assert (found.findings, found.samples, found.channels, found.real) == ([], 40, 12, False)
+    monkeypatch.chdir(tmp_path)
+    (recipe,) = (yaml.safe_load(b) for b in blocks(page, "yaml") if "task: spikes" in b)
+    dataset = load_dataset("spikes", recipe["dataset"]["options"])
+    dataset = split_validation(dataset, ValidationSection.model_validate(recipe["training"]["validation"]), "spikes", 0)
+    assert [s.labels.size for s in (dataset.train, dataset.valid, dataset.test)] == [24, 6, 10]
+    assert "touches of my sensor, synthetic" in dataset.provenance
+
+
+def test_options_of_the_spikes_task_are_on_the_page() -> None:
+    (line,) = [row for row in (ROOT / "docs" / "recipes.md").read_text().splitlines() if row.startswith("| `spikes`")]
+    for field in SpikesOptions.model_fields:
+        assert f"`{field}`" in line, field
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -86,4 +113,4 @@ def test_commands_that_pages_name_exist(page: Path) -> None:
     for target in re.findall(r"(?:`|^ {4})make ([a-z][a-z-]+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
     for command in re.findall(r"delayline ([a-z]+) ", text):
-        assert command in ("train", "deploy", "validate", "report", "targets", "doctor"), command
+        assert command in ("train", "deploy", "validate", "report", "targets", "doctor", "data"), command

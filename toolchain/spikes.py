@@ -6,6 +6,7 @@ sorted by time, then unit, and a unit spikes at most once a step: what a chip ca
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,11 +16,17 @@ from numpy.typing import NDArray
 from toolchain.errors import InputError
 
 MAX_STEPS = 2**31 - 1
+CHECKED_AT_ONCE = 2**20
+"""Events that are looked at together: a set in memory maps is checked in passing, not drawn into memory."""
+DENSE_ENOUGH = 256
+"""Places of a raster for each event, below which events are put in order by marking them in a raster."""
 
 
 @dataclass(frozen=True)
 class SpikeTrains:
     """Input spikes of a set of samples.
+
+    The arrays may be memory maps of files (`toolchain.datasets.binned_cache`).
 
     Parameters
     ----------
@@ -49,17 +56,30 @@ class SpikeTrains:
             )
         if self.offsets[0] != 0 or np.any(np.diff(self.offsets) < 0):
             raise InputError("spikes: offsets must start at 0 and never fall; `bin_events` makes them so")
-        for name, array, limit in (("time", self.times, self.n_steps), ("unit", self.units, self.n_units)):
-            if n_events and (array.min() < 0 or array.max() >= limit):
-                worst = array.min() if array.min() < 0 else array.max()
-                raise InputError(f"spikes: {name} {worst} is outside 0..{limit - 1}; cut or enlarge the sample")
-        key = self.times.astype(np.int64) * self.n_units + self.units
-        inside = np.ones(n_events, dtype=np.bool_)
-        inside[self.offsets[:-1][self.offsets[:-1] < n_events]] = False
-        if n_events and np.any((np.diff(key) <= 0) & inside[1:]):
-            raise InputError(
-                "spikes: events must be sorted by time, then unit, each once in a sample; `bin_events` does it"
-            )
+        for first in range(0, n_events, CHECKED_AT_ONCE):
+            # One event of the part before: order is a matter of neighbours.
+            self._check(max(0, first - 1), min(first + CHECKED_AT_ONCE, n_events))
+
+    def _check(self, first: int, last: int) -> None:
+        """Ranges and order of the events of one part."""
+        times, units = self.times[first:last], self.units[first:last]
+        for name, array, limit in (("time", times, self.n_steps), ("unit", units, self.n_units)):
+            low, high = int(array.min()), int(array.max())
+            if low < 0 or high >= limit:
+                raise InputError(
+                    f"spikes: {name} {low if low < 0 else high} is outside 0..{limit - 1}; cut or enlarge the sample"
+                )
+        # In place of one 64 bit key for both, which would take four times the memory of the events.
+        rising = times[1:] == times[:-1]
+        rising &= units[1:] > units[:-1]
+        rising |= times[1:] > times[:-1]
+        if not rising.all():
+            starts = self.offsets[np.searchsorted(self.offsets, first + 1) : np.searchsorted(self.offsets, last)]
+            rising[starts - first - 1] = True
+            if not rising.all():
+                raise InputError(
+                    "spikes: events must be sorted by time, then unit, each once in a sample; `bin_events` does it"
+                )
 
     @property
     def n_samples(self) -> int:
@@ -69,10 +89,17 @@ class SpikeTrains:
     def select(self, samples: NDArray[np.int64] | Sequence[int]) -> SpikeTrains:
         """Return the samples with these indices, in this order."""
         index = np.asarray(samples, dtype=np.int64)
-        counts = self.offsets[index + 1] - self.offsets[index]
-        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        events = np.arange(offsets[-1]) + np.repeat(self.offsets[index] - offsets[:-1], counts)
-        return SpikeTrains(self.times[events], self.units[events], offsets, self.n_units, self.n_steps)
+        starts, stops = self.offsets[index], self.offsets[index + 1]
+        offsets = np.concatenate(([0], np.cumsum(stops - starts))).astype(np.int64)
+        times = np.empty(offsets[-1], dtype=np.int32)
+        units = np.empty(offsets[-1], dtype=np.int32)
+        # Samples that lie one behind the other are copied together.
+        breaks = np.flatnonzero(starts[1:] != stops[:-1]) + 1
+        bounds = [0, *breaks.tolist(), index.size] if index.size else []
+        for a, b in itertools.pairwise(bounds):
+            here, there = slice(offsets[a], offsets[b]), slice(starts[a], stops[b - 1])
+            times[here], units[here] = self.times[there], self.units[there]
+        return SpikeTrains(times, units, offsets, self.n_units, self.n_steps)
 
     def dense(self, sample: int) -> NDArray[np.bool_]:
         """One sample as a raster, (n_units, n_steps)."""
@@ -104,8 +131,20 @@ class Binning:
     merged: int
     late: int
 
+    def __add__(self, other: Binning) -> Binning:
+        return Binning(self.merged + other.merged, self.late + other.late)
+
     def __str__(self) -> str:
         return f"{self.merged} events merged with another of the same unit and step, {self.late} past the last step"
+
+
+def _in_order(keys: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """Numbers of 0..limit-1 sorted, each once; as `np.unique`, and three times faster where they are many."""
+    if limit > DENSE_ENOUGH * keys.size:
+        return np.unique(keys)
+    marked = np.zeros(limit, dtype=np.bool_)
+    marked[keys] = True
+    return np.flatnonzero(marked)
 
 
 def bin_events(
@@ -136,7 +175,7 @@ def bin_events(
         if t.size and (t.min() < 0 or u.min() < 0 or u.max() >= n_units):
             raise InputError(f"sample {index}: an event has a negative step or a unit outside 0..{n_units - 1}")
         kept = t < n_steps
-        key = np.unique(t[kept] * n_units + u[kept])
+        key = _in_order(t[kept] * n_units + u[kept], n_units * n_steps)
         late += int(t.size - np.count_nonzero(kept))
         merged += int(np.count_nonzero(kept) - key.size)
         times.append(key // n_units)

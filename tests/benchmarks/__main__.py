@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.benchmarks import loihi_emulator, peer_rows, training
+from tests.benchmarks import cochlea, loihi_emulator, peer_rows, training
 from tests.benchmarks.rows import collect, table, write
 from tests.benchmarks.workload import busy
 
@@ -23,6 +23,7 @@ def main() -> int:
     rows, failed = collect(
         {
             "loihi_emulator_vs_lava": loihi_emulator.measure,
+            "cochlea": cochlea.measure,
             "train_sample, train_two_threads": training.measure,
             "train_vs_dcls": peer_rows.measure_dcls,
             "train_vs_snntorch": peer_rows.measure_snntorch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import astuple
 
 import numpy as np
@@ -10,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.networks import random_spikes
-from toolchain.datasets import Samples
-from toolchain.datasets.augmentation import Augmented, augment, blend, channel_shift, dropout, time_shift
+from toolchain.datasets import Samples, augmentation
+from toolchain.datasets.augmentation import Augmented, Batch, channel_shift, draw_pairs, dropout, plan_epoch, time_shift
 from toolchain.errors import InputError
-from toolchain.network_builder import generator
 from toolchain.recipe.training_section import AugmentationSection
 from toolchain.spikes import SpikeTrains, bin_events
 
@@ -84,6 +84,14 @@ def test_dropout_is_as_likely_as_asked() -> None:
     assert dropout(spikes, 0.0, np.random.default_rng(0))[1] == 0
 
 
+def blend(samples: Samples, examples: int, random: np.random.Generator) -> tuple[Samples, Augmented]:
+    """So many blends of samples, as an epoch draws and makes them."""
+    one, other = draw_pairs(samples.labels, examples, random)
+    assert np.array_equal(samples.labels[one], samples.labels[other])
+    spikes, counts = augmentation.blend(samples.spikes, one, other, random)
+    return Samples(spikes, samples.labels[one]), counts
+
+
 def moved_to_the_middle(one: Events, other: Events) -> tuple[Events, Events]:
     """Both moved to the middle of their centres of mass, by whole numbers; not at all where one is silent."""
     if not one or not other:
@@ -152,9 +160,18 @@ def test_classes_of_blends_come_as_often_as_in_the_set() -> None:
 
 
 def test_samples_of_no_set_cannot_be_blended() -> None:
-    empty = Samples(bin_events([], 3, 4)[0], np.zeros(0, dtype=np.int64))
-    more, counts = blend(empty, 5, np.random.default_rng(0))
-    assert (more.labels.size, counts) == (0, Augmented())
+    assert draw_pairs(np.zeros(0, dtype=np.int64), 5, np.random.default_rng(0)).shape == (2, 0)
+
+
+def test_partners_are_all_others_of_the_class_equally_often() -> None:
+    """Four of one class, 12 000 pairs: each of 12 ordered pairs within five standard errors of 1/12."""
+    one, other = draw_pairs(np.array([7, 7, 3, 7, 7]), 15_000, np.random.default_rng(0))
+    same = one == other
+    assert set(one[same].tolist()) == {2}, "alone in its class"
+    counts = Counter(zip(one[~same].tolist(), other[~same].tolist(), strict=True))
+    n = counts.total()
+    assert len(counts) == 12
+    assert max(abs(c / n - 1 / 12) for c in counts.values()) < 5 * (11 / 144 / n) ** 0.5
 
 
 def test_more_places_than_can_be_numbered_are_refused() -> None:
@@ -166,22 +183,72 @@ def test_more_places_than_can_be_numbered_are_refused() -> None:
 EVERYTHING = AugmentationSection(channel_shift=2, time_shift=3, blend=4, dropout=0.2)
 
 
+def batches(samples: Samples, seed: int, number: int, size: int = 3, random: int = 0) -> list[Batch]:
+    """All batches of an epoch, its samples in an order that `random` decides."""
+    epoch = plan_epoch(samples, EVERYTHING, seed, number)
+    assert epoch.size == samples.labels.size + 4
+    order = np.random.default_rng(random).permutation(epoch.size)
+    return [epoch.batch(i, order[a : a + size]) for i, a in enumerate(range(0, epoch.size, size))]
+
+
 @given(seeds)
 @quick
-def test_an_epoch_is_decided_by_its_generator_and_holds_every_label(seed: int) -> None:
+def test_an_epoch_is_decided_by_its_seed_and_number_and_holds_every_label(seed: int) -> None:
     samples = some(seed)
-    one, counts = augment(samples, EVERYTHING, generator(1, "augment", 3))
-    again, same_counts = augment(samples, EVERYTHING, generator(1, "augment", 3))
-    for field in ("times", "units", "offsets"):
-        assert np.array_equal(getattr(one.spikes, field), getattr(again.spikes, field))
-    assert counts == same_counts
-    assert np.array_equal(one.labels, again.labels)
-    assert one.labels.size == samples.labels.size + 4
-    assert np.array_equal(one.labels[: samples.labels.size], samples.labels)
+    made, again = batches(samples, 1, 3), batches(samples, 1, 3)
+    for one, other in zip(made, again, strict=True):
+        for field in ("times", "units", "offsets"):
+            assert np.array_equal(getattr(one.spikes, field), getattr(other.spikes, field))
+        assert one.augmented == other.augmented
+        assert np.array_equal(one.labels, other.labels)
+        assert one.which.tolist() == list(range(one.spikes.n_samples))
+        assert one.labels.size == one.spikes.n_samples
+    pairs = plan_epoch(samples, EVERYTHING, 1, 3).pairs
+    labels = Counter(np.concatenate([b.labels for b in made]).tolist())
+    assert labels == Counter([*samples.labels.tolist(), *samples.labels[pairs[0]].tolist()])
 
 
-def test_epochs_differ() -> None:
+@given(seeds)
+@quick
+def test_a_batch_does_not_depend_on_those_before_it(seed: int) -> None:
+    """Resuming starts anew at an epoch; the order in which batches are made does not matter within one either."""
+    epoch = plan_epoch(some(seed), EVERYTHING, 1, 1)
+    last = np.arange(epoch.size)[-5:]
+    alone = epoch.batch(1, last)
+    epoch.batch(0, np.arange(epoch.size))
+    again = epoch.batch(1, last)
+    assert np.array_equal(alone.spikes.times, again.spikes.times)
+    assert np.array_equal(alone.spikes.units, again.spikes.units)
+
+
+def test_every_event_of_a_batch_is_there_or_counted() -> None:
+    """Of blends the events of both parents."""
     samples = some(5, rate=0.4)
-    one, other = (augment(samples, EVERYTHING, generator(1, "augment", epoch))[0] for epoch in (1, 2))
+    sizes = np.diff(samples.spikes.offsets)
+    epoch = plan_epoch(samples, EVERYTHING, 1, 1)
+    batch = epoch.batch(0, np.arange(epoch.size))
+    before = sizes.sum() + sizes[epoch.pairs].sum()
+    counts = batch.augmented
+    assert batch.spikes.times.size + counts.outside + counts.merged + counts.removed == before
+
+
+def test_epochs_and_batches_differ() -> None:
+    samples = some(5, rate=0.4)
+    one, other = (batches(samples, 1, number)[0] for number in (1, 2))
     assert not np.array_equal(one.spikes.units, other.spikes.units)
-    assert not EVERYTHING.model_copy(update=dict.fromkeys(AugmentationSection.model_fields, 0)).active
+    epoch = plan_epoch(samples, EVERYTHING, 1, 1)
+    first, second = (epoch.batch(i, np.arange(epoch.size)) for i in (0, 1))
+    assert not np.array_equal(first.spikes.units, second.spikes.units)
+
+
+def test_without_augmentation_nothing_is_copied() -> None:
+    nothing = EVERYTHING.model_copy(update=dict.fromkeys(AugmentationSection.model_fields, 0))
+    assert not nothing.active
+    samples = some(5)
+    epoch = plan_epoch(samples, nothing, 1, 1)
+    which = np.arange(samples.labels.size)[::-1]
+    batch = epoch.batch(0, which)
+    assert batch.spikes is samples.spikes
+    assert batch.labels is samples.labels
+    assert batch.which is which
+    assert batch.augmented == Augmented()

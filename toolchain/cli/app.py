@@ -142,3 +142,49 @@ def doctor(json: Json = False) -> None:
     from toolchain.cli import about_commands
 
     emit(about_commands.doctor(json), json)
+
+
+data_app = typer.Typer(help="Check recordings, convert sound into spikes.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="A file or folder of recordings.", metavar="PATH")],
+    json: Json = False,
+) -> None:
+    """Say what a file or folder of recordings is, and what is wrong with it; 2 if it cannot be used."""
+    from toolchain.cli import check_command
+
+    found, code = check_command.run(path, json)
+    emit(found, json, code)
+
+
+@data_app.command()
+def convert(
+    folder: Annotated[Path, typer.Argument(help="A folder of WAV files.", metavar="FOLDER")],
+    out: Annotated[Path, typer.Argument(help="The spike file to write, HDF5.", metavar="OUT.h5")],
+    labels: Annotated[
+        str, typer.Option(help="Where labels are: folders (LABEL/x.wav), fsdd (LABEL_SPEAKER_TAKE.wav) or auto.")
+    ] = "auto",
+    causal: Annotated[
+        bool, typer.Option("--causal", help="Let filters respond after the sound; those that SHD was made with lead.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the auditory nerve.")] = 0,
+    jobs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Threads; one per core if left out. The result does not depend on it."),
+    ] = None,
+    skip_broken: Annotated[
+        bool,
+        typer.Option("--skip-broken", help="Leave out and list what cannot be converted, do not refuse."),
+    ] = False,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="A program made the sounds; without it they count as real recordings.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Turn a folder of WAV files into spikes of 700 channels, as the Spiking Heidelberg Digits were made."""
+    from toolchain.cli import convert_command
+
+    emit(convert_command.run(folder, out, labels, causal, seed, jobs, skip_broken, synthetic, json), json)

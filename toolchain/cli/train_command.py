@@ -13,6 +13,7 @@ from toolchain.errors import CheckpointError, InputError
 from toolchain.recipe import read_recipe
 
 if TYPE_CHECKING:
+    from toolchain.datasets import Dataset
     from toolchain.training.run_folder import RunFolder
     from toolchain.training.sweep import Sweep
     from toolchain.training.trainer import Task
@@ -66,6 +67,7 @@ def run(
         say(f"train {recipe.name} -> {run_folder.path}")
     else:
         say(f"resume {run_folder.path}")
+    _say_data(task.dataset)
     return _train(run_folder, task, resume is not None, threads, json)
 
 
@@ -82,6 +84,12 @@ def find_recipe(name: str) -> Path:
         )
     with resources.as_file(shipped.joinpath(f"{name}.yaml")) as file:
         return file
+
+
+def _say_data(dataset: Dataset) -> None:
+    """What is trained on, real or synthetic, and what binning removed: before every training."""
+    say(f"data: {dataset.provenance}")
+    say(f"binning: {dataset.binning}")
 
 
 def _train(run_folder: RunFolder, task: Task, resume: bool, threads: int | None, json: bool) -> Any:
@@ -101,6 +109,8 @@ def _train(run_folder: RunFolder, task: Task, resume: bool, threads: int | None,
             "valid_accuracy": result.valid_accuracy,
             "test_accuracy": result.test_accuracy,
             "test_samples": result.test_samples,
+            "data": task.dataset.provenance,
+            "binning": vars(task.dataset.binning),
             "seconds": round(time.monotonic() - started, 1),
         }
     return (
@@ -117,6 +127,7 @@ def _sweep(sweep: Sweep, threads: int | None, json: bool) -> Any:
         run_sweep(
             sweep,
             threads=threads,
+            loaded=_say_data,
             listen=lambda: progress_listener(sweep.recipe.training.epochs),
             started=lambda seed, run: say(f"train {sweep.recipe.name}, seed {seed.seed} -> {run.path}"),
         )

@@ -36,14 +36,16 @@ class Samples:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three splits of a task.
+    """Three splits of a task; a set without validation samples of its own has none in `valid`.
 
     Attributes
     ----------
-    provenance : one line for every report: where the data come from, and whether they are real or made
+    provenance : one line for every report: where the data come from, and whether they are real or synthetic
     binning : what turning events into steps removed
     targets : (n_classes, n_outputs, n_steps) voltage that the outputs are to follow for each class; None where the
         task has no such traces
+    dt_ms : length of a step, where the events are from recordings in seconds; None where a step is a step
+    speaker_names : what speaker 0, 1, ... is called; empty where that is not known
     """
 
     train: Samples
@@ -53,6 +55,8 @@ class Dataset:
     provenance: str
     binning: Binning
     targets: NDArray[np.float32] | None = None
+    dt_ms: float | None = None
+    speaker_names: tuple[str, ...] = ()
 
     @property
     def n_inputs(self) -> int:
@@ -66,13 +70,18 @@ class Dataset:
 
 
 def _registry() -> dict[str, tuple[type[Section], Callable[[Any], Dataset]]]:
-    from toolchain.datasets import digits, sequence, waveform, yin_yang
+    """Options and loader of each task; a new task is one line here."""
+    from toolchain.datasets import digits, fsdd, heidelberg, own_spikes, sequence, waveform, yin_yang
 
     return {
         "yin_yang": (yin_yang.YinYangOptions, yin_yang.load),
         "sequence": (sequence.SequenceOptions, sequence.load),
         "digits": (digits.DigitsOptions, digits.load),
         "waveform": (waveform.WaveformOptions, waveform.load),
+        "shd": (heidelberg.DigitOptions, heidelberg.load_shd),
+        "ssc": (heidelberg.CommandOptions, heidelberg.load_ssc),
+        "fsdd": (fsdd.FsddOptions, fsdd.load),
+        "spikes": (own_spikes.SpikesOptions, own_spikes.load),
     }
 
 
@@ -83,6 +92,8 @@ def load_dataset(task: str, options: dict[str, Any]) -> Dataset:
     ------
     RecipeError
         If the task or one of its options is unknown, or an option is out of range.
+    DatasetError
+        If files that the task reads are missing or damaged.
     """
     registry = _registry()
     if task not in registry:

@@ -6,8 +6,10 @@
                     channel and time, each event kept with probability 1/2
     dropout         each event lost with a probability
 
-Everything is drawn from the generator that is given, so the same generator gives the same samples. Each function works
-on all samples at once; no event disappears without being counted.
+An epoch is a plan: which samples there are, and which two each blend is made of. What a batch is trained on is made
+when its turn comes, so never more than a batch is in memory beside the training set. The plan is drawn from a generator
+of the epoch, a batch from one of its own: the same seed gives the same samples, wherever training went on. No event
+disappears without being counted.
 
 Source: shift and blend of Meszaros, Knight, Nowotny 2025 for the Spiking Heidelberg Digits, with n = 40 channels and
 7644 further samples (facts/training.md section 2.3).
@@ -23,13 +25,14 @@ from numpy.typing import NDArray
 
 from toolchain.datasets import Samples
 from toolchain.errors import InputError
+from toolchain.network_builder import generator
 from toolchain.recipe.training_section import AugmentationSection
 from toolchain.spikes import SpikeTrains, concatenate
 
 
 @dataclass(frozen=True)
 class Augmented:
-    """Events that are not there any more, over all samples.
+    """Events that are not there any more, over some samples.
 
     Attributes
     ----------
@@ -46,43 +49,96 @@ class Augmented:
         return Augmented(self.outside + other.outside, self.merged + other.merged, self.removed + other.removed)
 
 
-def augment(samples: Samples, settings: AugmentationSection, random: np.random.Generator) -> tuple[Samples, Augmented]:
-    """Samples of one epoch: blends of the given ones are added, then all are shifted, then events dropped.
+@dataclass(frozen=True)
+class Batch:
+    """What an engine is given for one batch: the samples `which` of `spikes`, and what became of events on the way."""
+
+    spikes: SpikeTrains
+    labels: NDArray[np.int64]
+    which: NDArray[np.int64]
+    augmented: Augmented
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The samples of one epoch: those of the training set, and after them its blends.
+
+    Attributes
+    ----------
+    samples : the training set
+    settings : which changes, and how strong
+    pairs : (2, n_blends) samples that each blend is made of
+    seed, number : of the run and of the epoch
+    """
+
+    samples: Samples
+    settings: AugmentationSection
+    pairs: NDArray[np.int64]
+    seed: int
+    number: int
+
+    @property
+    def size(self) -> int:
+        """Number of samples."""
+        return self.samples.labels.size + self.pairs.shape[1]
+
+    def batch(self, index: int, which: NDArray[np.int64]) -> Batch:
+        """The samples `which`, (n,) of 0..size-1, as batch `index` has them; nothing is copied if nothing changes."""
+        settings, (spikes, labels) = self.settings, (self.samples.spikes, self.samples.labels)
+        if not settings.active:
+            return Batch(spikes, labels, which, Augmented())
+        random = generator(self.seed, "augment", self.number, index)
+        own, made = which[which < labels.size], which[which >= labels.size] - labels.size
+        one, other = self.pairs[:, made]
+        parts = [spikes.select(own)]
+        counts = Augmented()
+        if made.size:
+            more, counts = blend(spikes, one, other, random)
+            parts.append(more)
+        labels = labels[np.concatenate((own, one))]
+        spikes = concatenate(parts) if len(parts) > 1 else parts[0]
+        if settings.channel_shift:
+            spikes, outside = channel_shift(spikes, settings.channel_shift, random)
+            counts += Augmented(outside=outside)
+        if settings.time_shift:
+            spikes, outside = time_shift(spikes, settings.time_shift, random)
+            counts += Augmented(outside=outside)
+        if settings.dropout:
+            spikes, removed = dropout(spikes, settings.dropout, random)
+            counts += Augmented(removed=removed)
+        return Batch(spikes, labels, np.arange(labels.size), counts)
+
+
+def plan_epoch(samples: Samples, settings: AugmentationSection, seed: int, number: int) -> Epoch:
+    """Plan an epoch: draw which samples its blends are made of.
 
     Parameters
     ----------
-    samples : the training set as it is
+    samples : the training set
     settings : which changes, and how strong
-    random : the source of everything random, of this epoch alone
+    seed, number : of the run and of the epoch
     """
-    counts = Augmented()
-    if settings.blend:
-        more, counts = blend(samples, settings.blend, random)
-        spikes = concatenate((samples.spikes, more.spikes))
-        samples = Samples(spikes, np.concatenate((samples.labels, more.labels)))
-    spikes = samples.spikes
-    if settings.channel_shift:
-        spikes, outside = channel_shift(spikes, settings.channel_shift, random)
-        counts += Augmented(outside=outside)
-    if settings.time_shift:
-        spikes, outside = time_shift(spikes, settings.time_shift, random)
-        counts += Augmented(outside=outside)
-    if settings.dropout:
-        spikes, removed = dropout(spikes, settings.dropout, random)
-        counts += Augmented(removed=removed)
-    return Samples(spikes, samples.labels), counts
+    pairs = draw_pairs(samples.labels, settings.blend, generator(seed, "augment", number))
+    return Epoch(samples, settings, pairs, seed, number)
 
 
 def channel_shift(spikes: SpikeTrains, most: int, random: np.random.Generator) -> tuple[SpikeTrains, int]:
     """Move all channels of each sample by one number of -most..most; return how many events left the channels."""
-    shift = random.integers(-most, most, size=spikes.n_samples, endpoint=True)
-    return _kept(spikes, spikes.times, spikes.units + np.repeat(shift, np.diff(spikes.offsets)))
+    shift = _shifts(spikes, most, random)
+    return _kept(spikes, spikes.times, spikes.units + shift)
 
 
 def time_shift(spikes: SpikeTrains, most: int, random: np.random.Generator) -> tuple[SpikeTrains, int]:
     """Move all events of each sample by one number of -most..most steps; return how many left the sample."""
+    shift = _shifts(spikes, most, random)
+    return _kept(spikes, spikes.times + shift, spikes.units)
+
+
+def _shifts(spikes: SpikeTrains, most: int, random: np.random.Generator) -> NDArray[Any]:
+    """A number of -most..most for each sample, given to each of its events (n_events,)."""
     shift = random.integers(-most, most, size=spikes.n_samples, endpoint=True)
-    return _kept(spikes, spikes.times + np.repeat(shift, np.diff(spikes.offsets)), spikes.units)
+    small = most + max(spikes.n_units, spikes.n_steps) < 2**31
+    return np.repeat(shift.astype(np.int32) if small else shift, np.diff(spikes.offsets))
 
 
 def dropout(spikes: SpikeTrains, probability: float, random: np.random.Generator) -> tuple[SpikeTrains, int]:
@@ -91,46 +147,51 @@ def dropout(spikes: SpikeTrains, probability: float, random: np.random.Generator
     return _select(spikes, spikes.times, spikes.units, keep)
 
 
-def blend(samples: Samples, examples: int, random: np.random.Generator) -> tuple[Samples, Augmented]:
-    """Make further samples, each from two different ones of one class.
+def draw_pairs(labels: NDArray[np.int64], count: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Draw two different samples of one class so many times, (2, count).
+
+    Classes come as often as among the labels; the only sample of a class is its own partner. No labels, no pairs.
+    """
+    n = labels.size
+    if n == 0 or count == 0:
+        return np.zeros((2, 0), dtype=np.int64)
+    by_class = np.argsort(labels, kind="stable")
+    place = np.empty(n, dtype=np.int64)
+    place[by_class] = np.arange(n)
+    _, inverse, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    first_of_class = (np.cumsum(sizes) - sizes)[inverse]
+    size_of_class = sizes[inverse]
+    one = random.integers(0, n, size=count)
+    # A step of 1 to size - 1 round the members of the class leads to any other of them, all equally likely.
+    step = 1 + random.integers(0, np.maximum(1, size_of_class[one] - 1))
+    other = by_class[first_of_class[one] + (place[one] - first_of_class[one] + step) % size_of_class[one]]
+    return np.stack((one, other))
+
+
+def blend(
+    spikes: SpikeTrains, one: NDArray[np.int64], other: NDArray[np.int64], random: np.random.Generator
+) -> tuple[SpikeTrains, Augmented]:
+    """Make a sample of each pair.
 
     Both are moved by whole channels and steps to the middle of their centres of mass, then each event of either is
-    kept with probability 1/2. Classes come as often as in `samples`; the only sample of a class is blended with itself.
+    kept with probability 1/2.
 
     Parameters
     ----------
-    samples : what to blend
-    examples : how many to make; none of an empty set
+    spikes : where the parents are
+    one, other : (n,) samples that are blended
     random : the source of what is drawn
 
     Returns
     -------
-    the further samples alone, and what became of the events of their parents
+    n samples, and what became of the events of their parents
 
     Raises
     ------
     InputError
         If there would be more places for an event than 63 bits can number.
     """
-    n = samples.labels.size
-    if n == 0:
-        return samples, Augmented()
-    by_class = np.argsort(samples.labels, kind="stable")
-    place = np.empty(n, dtype=np.int64)
-    place[by_class] = np.arange(n)
-    _, inverse, sizes = np.unique(samples.labels, return_inverse=True, return_counts=True)
-    first_of_class = (np.cumsum(sizes) - sizes)[inverse]
-    size_of_class = sizes[inverse]
-    one = random.integers(0, n, size=examples)
-    # A step of 1 to size - 1 round the members of the class leads to any other of them, all equally likely.
-    step = 1 + random.integers(0, np.maximum(1, size_of_class[one] - 1))
-    other = by_class[first_of_class[one] + (place[one] - first_of_class[one] + step) % size_of_class[one]]
-
-    parents = [samples.spikes.select(one), samples.spikes.select(other)]
-    centres = [_centres(p) for p in parents]
-    middle = (centres[0] + centres[1]) / 2
-    n_units, n_steps = samples.spikes.n_units, samples.spikes.n_steps
-    outside = removed = 0
+    n_units, n_steps, examples = spikes.n_units, spikes.n_steps, one.size
     # Sample, time and unit in bit fields of one number: shifts are several times faster than divisions.
     unit_bits = n_units.bit_length()
     bits = unit_bits + n_steps.bit_length()
@@ -138,18 +199,24 @@ def blend(samples: Samples, examples: int, random: np.random.Generator) -> tuple
         raise InputError(
             f"blend: {examples} samples of {n_units} units and {n_steps} steps exceed 63 bits of numbers; make fewer"
         )
+    parents = [spikes.select(one), spikes.select(other)]
+    centres = [_centres(p) for p in parents]
+    middle = (centres[0] + centres[1]) / 2
+    outside = removed = 0
     keys = []
     for parent, centre in zip(parents, centres, strict=True):
         # A silent parent has no centre and leaves the other where it is.
-        move = np.rint(np.nan_to_num(middle - centre)).astype(np.int64)
-        counts = np.diff(parent.offsets)
-        keep = random.random(parent.times.size, dtype=np.float32) < 0.5
-        removed += int(keep.size - np.count_nonzero(keep))
-        sample = np.repeat(np.arange(examples), counts)[keep]
-        times, units = parent.times[keep] + move[0][sample], parent.units[keep] + move[1][sample]
+        move = np.rint(np.nan_to_num(middle - centre)).astype(np.int32)
+        keep = np.flatnonzero(random.random(parent.times.size, dtype=np.float32) < 0.5)
+        removed += parent.times.size - keep.size
+        counts = np.diff(np.searchsorted(keep, parent.offsets))
+        times = parent.times[keep] + np.repeat(move[0], counts)
+        units = parent.units[keep] + np.repeat(move[1], counts)
         inside = (times >= 0) & (times < n_steps) & (units >= 0) & (units < n_units)
-        outside += int(inside.size - np.count_nonzero(inside))
-        keys.append((sample << bits | times << unit_bits | units)[inside])
+        outside += keep.size - int(np.count_nonzero(inside))
+        key = np.repeat(np.arange(examples, dtype=np.int64) << bits, counts)
+        key |= times.astype(np.int64) << unit_bits | units
+        keys.append(key[inside])
     # Each of the two is in order already, so a stable sort is one merge.
     key = np.sort(np.concatenate(keys), kind="stable")
     single = np.ones(key.size, dtype=np.bool_)
@@ -160,16 +227,18 @@ def blend(samples: Samples, examples: int, random: np.random.Generator) -> tuple
     units = key & ((1 << unit_bits) - 1)
     offsets = np.searchsorted(key, np.arange(examples + 1) << bits).astype(np.int64)
     made = SpikeTrains(times.astype(np.int32), units.astype(np.int32), offsets, n_units, n_steps)
-    return Samples(made, samples.labels[one]), Augmented(outside, merged, removed)
+    return made, Augmented(outside, merged, removed)
 
 
 def _centres(spikes: SpikeTrains) -> NDArray[np.float64]:
     """Mean time and unit of the events of each sample, (2, n_samples); NaN where there are none."""
     counts = np.diff(spikes.offsets)
-    sample = np.repeat(np.arange(spikes.n_samples), counts)
-    sums = np.array([np.bincount(sample, weights=a, minlength=spikes.n_samples) for a in (spikes.times, spikes.units)])
-    centres: NDArray[np.float64] = np.full(sums.shape, np.nan)
-    np.divide(sums, counts, out=centres, where=counts > 0)
+    centres: NDArray[np.float64] = np.full((2, spikes.n_samples), np.nan)
+    heard = counts > 0
+    starts = spikes.offsets[:-1][heard]
+    for row, events in zip(centres, (spikes.times, spikes.units), strict=True):
+        if starts.size:
+            row[heard] = np.add.reduceat(events, starts, dtype=np.int64) / counts[heard]
     return centres
 
 
@@ -182,12 +251,12 @@ def _kept(spikes: SpikeTrains, times: NDArray[Any], units: NDArray[Any]) -> tupl
 def _select(
     spikes: SpikeTrains, times: NDArray[Any], units: NDArray[Any], keep: NDArray[np.bool_]
 ) -> tuple[SpikeTrains, int]:
-    before = np.concatenate(([0], np.cumsum(keep)))
+    places = np.flatnonzero(keep)
     kept = SpikeTrains(
-        times[keep].astype(np.int32),
-        units[keep].astype(np.int32),
-        before[spikes.offsets].astype(np.int64),
+        times[places].astype(np.int32, copy=False),
+        units[places].astype(np.int32, copy=False),
+        np.searchsorted(places, spikes.offsets).astype(np.int64),
         spikes.n_units,
         spikes.n_steps,
     )
-    return kept, int(keep.size - before[-1])
+    return kept, int(keep.size - places.size)

@@ -7,6 +7,7 @@ is never in memory whole. `bin_recordings` takes any of them into steps and coun
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 from toolchain.errors import InputError
 from toolchain.spikes import Binning, SpikeTrains, bin_events, concatenate
 
-CHUNK = 256
-"""Samples that are read at once."""
+CHUNK = 64
+"""Samples that are read at once: half a million events of speech, which stay in the cache of a processor."""
 
 
 class Events(NamedTuple):
@@ -70,6 +71,10 @@ class Recordings(Protocol):
         """What each class is called."""
 
     @property
+    def speaker_names(self) -> tuple[str, ...]:
+        """What speaker 0, 1, ... is called; empty where that is not known."""
+
+    @property
     def n_units(self) -> int:
         """Channels."""
 
@@ -97,6 +102,7 @@ class HeldRecordings:
     label_names: tuple[str, ...]
     n_units: int
     origin: Origin
+    speaker_names: tuple[str, ...] = ()
 
     def read(self, samples: NDArray[np.int64]) -> Events:
         """See `Recordings.read`."""
@@ -116,9 +122,24 @@ def bin_recordings(
 ) -> tuple[SpikeTrains, Binning]:
     """Take recordings into steps of `dt_ms`: one spike where a channel has at least one event in a step.
 
+    Parameters, errors: as `binned_parts`.
+    """
+    parts = []
+    binning = Binning(0, 0)
+    for trains, removed in binned_parts(recordings, samples, dt_ms, n_steps, units_per_channel=units_per_channel):
+        parts.append(trains)
+        binning += removed
+    return concatenate(parts), binning
+
+
+def binned_parts(
+    recordings: Recordings, samples: NDArray[np.int64], dt_ms: float, n_steps: int, *, units_per_channel: int = 1
+) -> Iterator[tuple[SpikeTrains, Binning]]:
+    """The same part by part, `CHUNK` samples each, for sets that are not to be in memory whole; at least one part.
+
     Parameters
     ----------
-    recordings : read `CHUNK` samples at a time
+    recordings : where the samples are read from
     samples : indices of the samples to take, in this order
     dt_ms : length of a step; an event at time s falls into step floor(1000 s / dt_ms)
     n_steps : length of a sample; what comes later is left out and counted
@@ -134,15 +155,11 @@ def bin_recordings(
             f"steps of {dt_ms} ms, samples of {n_steps} steps, {units_per_channel} units a channel: all must be > 0"
         )
     n_units = -(-recordings.n_units // units_per_channel)
-    parts: list[SpikeTrains] = []
-    merged = late = 0
     for start in range(0, max(1, samples.size), CHUNK):
         events = recordings.read(samples[start : start + CHUNK])
-        # A time that is a multiple of dt on paper may lie one rounding below it in floating point.
-        steps = np.floor(events.times * (1000.0 / dt_ms) + 1e-9).astype(np.int64)
+        # A time that is a multiple of dt on paper may lie one rounding below it in floating point. Whatever is late
+        # becomes the first late step, as a time in seconds may be larger than an integer can hold.
+        steps = np.minimum(np.floor(events.times * (1000.0 / dt_ms) + 1e-9), n_steps).astype(np.int64)
         units = events.units.astype(np.int64) // units_per_channel
         bounds = zip(events.offsets[:-1], events.offsets[1:], strict=True)
-        trains, binning = bin_events([(steps[a:b], units[a:b]) for a, b in bounds], n_units, n_steps)
-        parts.append(trains)
-        merged, late = merged + binning.merged, late + binning.late
-    return concatenate(parts), Binning(merged, late)
+        yield bin_events([(steps[a:b], units[a:b]) for a, b in bounds], n_units, n_steps)

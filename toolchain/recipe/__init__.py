@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from toolchain.errors import RecipeError
 from toolchain.recipe.initial import Initial, Normal, Uniform
 from toolchain.recipe.network_section import NetworkRecipe, PopulationRecipe, ProjectionRecipe
-from toolchain.recipe.sections import Section, check_section, nearest
+from toolchain.recipe.sections import Section, Speakers, check_section, nearest
 from toolchain.recipe.training_section import TrainingRecipe
 from toolchain.recipe.yaml_text import apply_override, dump_yaml, load_yaml
 
@@ -31,6 +31,7 @@ __all__ = [
     "ProjectionRecipe",
     "Recipe",
     "Section",
+    "Speakers",
     "TrainingRecipe",
     "Uniform",
     "check_section",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from toolchain.errors import RecipeError
 
@@ -16,6 +16,13 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
 
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, (int, str)) and not isinstance(value, bool) else value
+
+
+Speakers = Annotated[list[int | str], Field(min_length=1), BeforeValidator(_one_or_more)]
+"""One speaker or several, by number or, where the data know it, by name."""
 
 S = TypeVar("S", bound=Section)
 

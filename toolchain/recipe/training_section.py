@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from toolchain.objective import COMBINATIONS, LossName, Objective, Reading
-from toolchain.recipe.sections import Section
+from toolchain.recipe.sections import Section, Speakers
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -90,12 +90,7 @@ class ValidationSection(Section):
     """Part of the training set that replaces the dataset's own validation set: a fraction, or speakers."""
 
     fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
-    speaker: Annotated[list[int], Field(min_length=1)] | None = None
-
-    @field_validator("speaker", mode="before")
-    @classmethod
-    def _one_speaker(cls, value: Any) -> Any:
-        return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+    speaker: Speakers | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> ValidationSection:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from toolchain.datasets import load_dataset
+from toolchain.datasets import Dataset, load_dataset
 from toolchain.errors import CheckpointError, InputError, RecipeError
 from toolchain.recipe import Recipe, parse_recipe
 from toolchain.storage import write_json
@@ -158,6 +158,7 @@ def run_sweep(
     sweep: Sweep,
     *,
     threads: int | None = None,
+    loaded: Callable[[Dataset], None] = lambda dataset: None,
     listen: Callable[[], AbstractContextManager[Listener]] = lambda: nullcontext(Silent()),
     started: Callable[[Seed, RunFolder], None] = lambda seed, run: None,
     finished: Callable[[Seed, RunFolder, TrainingResult], None] = lambda seed, run, result: None,
@@ -168,6 +169,7 @@ def run_sweep(
     ----------
     sweep : its file is kept up to date
     threads : as of `toolchain.training.trainer.train`
+    loaded : told of the data, once
     listen : makes the listener of one run
     started, finished : told of each seed that is trained here
 
@@ -177,6 +179,7 @@ def run_sweep(
         As `prepare` and `train`; results of the seeds before are in the file.
     """
     dataset = load_dataset(sweep.recipe.dataset.task, sweep.recipe.dataset.options)
+    loaded(dataset)
     for seed in sweep.seeds:
         if seed.result is not None:
             continue

@@ -1,8 +1,8 @@
 """The training loop: epochs of batches, validation, checkpoints, and resuming to the bit.
 
-Every random number of an epoch comes from a generator seeded by the run's seed and the epoch, every checkpoint is
-taken between epochs and holds all that an epoch leaves to the next. So a run that was killed and resumed ends in
-the same weights as one that was not.
+Every random number of an epoch comes from a generator seeded by the run's seed, the epoch and what it is for; every
+checkpoint is taken between epochs and holds all that an epoch leaves to the next. So a run that was killed and resumed
+ends in the same weights as one that was not.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.datasets import Dataset, Samples, load_dataset
-from toolchain.datasets.augmentation import Augmented, augment
+from toolchain.datasets import Dataset, load_dataset
+from toolchain.datasets.augmentation import Augmented, plan_epoch
 from toolchain.datasets.splits import split_validation
 from toolchain.errors import CheckpointError, RecipeError, UnstableTrainingError
 from toolchain.event_graph import EventGraph, build_event_graph, flatten, unflatten
@@ -88,7 +88,7 @@ def prepare(recipe: Recipe, dataset: Dataset | None = None) -> Task:
     ------
     RecipeError
         If the task or one of its options does not exist, a size contradicts the data, or the data lack what the
-        recipe asks for: target traces, speakers.
+        recipe asks for: target traces, speakers, a validation set.
     """
     recipe = complete_recipe(recipe)
     dataset = dataset or load_dataset(recipe.dataset.task, recipe.dataset.options)
@@ -102,6 +102,16 @@ def prepare(recipe: Recipe, dataset: Dataset | None = None) -> Task:
         n_traces = dataset.targets.shape[1]
     if settings.validation is not None:
         dataset = split_validation(dataset, settings.validation, recipe.dataset.task, settings.seed)
+    if dataset.valid.labels.size == 0:
+        raise RecipeError(
+            f"recipe training.validation: is left out, but task {recipe.dataset.task} has no validation set of its "
+            "own; give {fraction: 0.1}, or {speaker: ...} where it knows who spoke"
+        )
+    if dataset.dt_ms is not None and dataset.dt_ms != recipe.network.dt_ms:
+        raise RecipeError(
+            f"recipe network.dt_ms: {recipe.network.dt_ms:g}, but dataset.options.dt_ms is {dataset.dt_ms:g}; give "
+            "both the same"
+        )
     network = build_network(recipe, n_inputs=dataset.n_inputs, n_classes=dataset.n_classes, n_traces=n_traces)
     return Task(recipe, dataset, network)
 
@@ -213,26 +223,28 @@ class _Trainer:
         started = time.monotonic()
         before = self._quantised(before, epoch)
         factor = epoch_factor(self.settings, epoch, before.plateau)
-        samples, augmented = self._samples(epoch)
-        spikes, labels = samples.spikes, samples.labels
-        order = generator(self.settings.seed, "order", epoch).permutation(labels.size)
+        plan = plan_epoch(self.dataset.train, self.settings.augmentation, self.settings.seed, epoch)
+        order = generator(self.settings.seed, "order", epoch).permutation(plan.size)
+        augmented = Augmented()
         loss, correct, done, guarded, clipped, taus_clipped, outgrown = 0.0, 0, 0, 0, 0, 0, 0
         neuron_spikes = np.zeros(self.graph.n_neurons, dtype=np.int64)
-        for batch in _batches(order, self.settings.batch_size):
+        for index, which in enumerate(_batches(order, self.settings.batch_size)):
+            batch = plan.batch(index, which)
+            augmented += batch.augmented
             # The gradient belongs to the parameters of its own forward pass, and no batch is left out.
             weights, beyond = held(self.weights, self.grid)
             outgrown += beyond
             self.engine.set_parameters(weights, self.delays)
             self._use_taus()
-            gradient = self.engine.gradients(spikes, labels, batch)
+            gradient = self.engine.gradients(batch.spikes, batch.labels, batch.which)
             weight_factor, delay_factor = warm_up_factors(self.settings, self.optimisers["weight"].steps)
             self.optimisers["weight"].step(self.weights, gradient.weight, factor * weight_factor)
             self.optimisers["delay"].step(self.delays, gradient.delay, factor * delay_factor)
             clipped += self._clip_delays()
             if self.taus.learned:
                 taus_clipped += self.taus.step(self.optimisers["tau"], gradient, factor * delay_factor)
-            done += batch.size
-            loss += gradient.loss * batch.size
+            done += which.size
+            loss += gradient.loss * which.size
             correct += gradient.correct
             guarded += gradient.guarded
             neuron_spikes += gradient.neuron_spikes
@@ -297,12 +309,6 @@ class _Trainer:
     def _use_taus(self) -> None:
         if self.taus.learned:  # a recipe that trains in the numbers of a chip has none of these
             self.engine.set_constants(self.taus.constants())
-
-    def _samples(self, epoch: int) -> tuple[Samples, Augmented]:
-        settings, train = self.settings.augmentation, self.dataset.train
-        if not settings.active:
-            return train, Augmented()
-        return augment(train, settings, generator(self.settings.seed, "augment", epoch))
 
     def _ended(self, progress: Progress) -> str | None:
         """Why training is over, or None while it is not."""
