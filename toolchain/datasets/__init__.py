@@ -78,6 +78,7 @@ def _registry() -> dict[str, tuple[type[Section], Callable[[Any], Dataset]]]:
         heidelberg,
         own_spikes,
         sequence,
+        synthetic_braille,
         waveform,
         yin_yang,
     )
@@ -91,6 +92,7 @@ def _registry() -> dict[str, tuple[type[Section], Callable[[Any], Dataset]]]:
         "ssc": (heidelberg.CommandOptions, heidelberg.load_ssc),
         "fsdd": (fsdd.FsddOptions, fsdd.load),
         "braille": (braille.BrailleOptions, braille.load),
+        "synthetic_braille": (synthetic_braille.SyntheticBrailleOptions, synthetic_braille.load),
         "spikes": (own_spikes.SpikesOptions, own_spikes.load),
     }
 
