@@ -78,6 +78,7 @@ def _registry() -> dict[str, tuple[type[Section], Callable[[Any], Dataset]]]:
         heidelberg,
         own_spikes,
         sequence,
+        spoken_digits,
         synthetic_braille,
         waveform,
         yin_yang,
@@ -93,6 +94,7 @@ def _registry() -> dict[str, tuple[type[Section], Callable[[Any], Dataset]]]:
         "fsdd": (fsdd.FsddOptions, fsdd.load),
         "braille": (braille.BrailleOptions, braille.load),
         "synthetic_braille": (synthetic_braille.SyntheticBrailleOptions, synthetic_braille.load),
+        "spoken_digits": (spoken_digits.SpokenDigitsOptions, spoken_digits.load),
         "spikes": (own_spikes.SpikesOptions, own_spikes.load),
     }
 
