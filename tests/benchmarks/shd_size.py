@@ -45,7 +45,7 @@ RECIPE: dict[str, Any] = {
             {
                 "from": "input",
                 "to": "hidden",
-                "weight": {"normal": {"mean": 0.03, "sd": 0.03}},
+                "weight": {"normal": {"mean": 0.02, "sd": 0.02}},
                 "delay": {"uniform": {"low": 0.0, "high": 62.0}},
                 "learn_delay": True,
             },
@@ -66,7 +66,7 @@ RECIPE: dict[str, Any] = {
         "delay_rate": 0.1,
         "max_slot": 62,
         "validation": {"fraction": 0.05},
-        "rates": {"target_spikes": 14.0, "strength": 1e-9},
+        "rates": {"target_spikes": 14.0, "strength": 1e-8},
     },
 }
 

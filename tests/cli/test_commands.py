@@ -35,6 +35,10 @@ def test_train_prints_one_result_and_keeps_progress_off_standard_output(
     assert finished.code == 0
     result = json.loads(finished.out)
     assert result["run"] == "runs/sequence-1"
+    # What it was trained on is said before training, and stands in the result.
+    assert "synthetic by definition" in result["data"]
+    assert result["binning"] == {"merged": 0, "late": 0}
+    assert f"data: {result['data']}\nbinning: 0 events merged" in finished.err
     assert result["test_samples"] == 8
     names = sorted(p.name for p in Path("runs/sequence-1").iterdir())
     assert names == ["checkpoints", "environment.json", "metrics.jsonl", "recipe.yaml", "summary.json"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -117,6 +118,19 @@ def test_an_interruption_leaves_nothing(source: Source) -> None:
     with pytest.raises(KeyboardInterrupt):
         binned_once(source.path, OPTIONS, broken)
     assert entries(source) == []
+
+
+def test_what_a_killed_process_left_is_taken_away_after_a_day(source: Source) -> None:
+    source.spikes()
+    place = entries(source)[0].parent
+    old, new = place / ".new-old", place / ".new-recent"
+    for left in (old, new):
+        left.mkdir()
+        (left / "times.i32").write_bytes(b"1234")
+    yesterday = time.time() - 90_000
+    os.utime(old, (yesterday, yesterday))
+    source.spikes(steps=21)
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_a_cache_that_cannot_be_written_names_the_way_out(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:

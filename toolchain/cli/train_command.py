@@ -65,12 +65,12 @@ def run(
         task = prepare(recipe)
     if seeds is not None:
         return _sweep(create_sweep(runs, recipe, seeds), threads, json)
-    _say_data(task.dataset)
     if resume is None:
         run_folder = create_run_folder(runs, recipe)
         say(f"train {recipe.name} -> {run_folder.path}")
     else:
         say(f"resume {run_folder.path}")
+    _say_data(task.dataset)
     return _train(run_folder, task, resume is not None, threads, json)
 
 

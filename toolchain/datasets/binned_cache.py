@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -34,6 +35,8 @@ from toolchain.spikes import Binning, SpikeTrains
 FORMAT = 1
 ARRAYS = {"times.i32": "<i4", "units.i32": "<i4", "offsets.i64": "<i8"}
 SUMMED_AT_ONCE = 2**24
+STALE_S = 86_400.0
+"""Age from which on an unfinished entry is nobody's any more."""
 
 
 def identity(path: Path) -> dict[str, Any]:
@@ -97,6 +100,7 @@ def replace_folder(made: Path, place: Path) -> None:
 
 def _write(folder: Path, made_from: Mapping[str, Any], parts: Iterable[tuple[SpikeTrains, Binning]]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(folder.parent)
     temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     try:
         binning, n_events, size = Binning(0, 0), 0, (0, 0)
@@ -127,6 +131,15 @@ def _write(folder: Path, made_from: Mapping[str, Any], parts: Iterable[tuple[Spi
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _remove_stale(place: Path) -> None:
+    """Take away what a process that was killed left unfinished."""
+    for pattern in (".new-*", ".old-*"):
+        for left in place.glob(pattern):
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > STALE_S:
+                    shutil.rmtree(left, ignore_errors=True)
 
 
 def _write_synced(path: Path, content: bytes) -> None:

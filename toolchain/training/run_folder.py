@@ -21,7 +21,7 @@ from toolchain.errors import CheckpointError, InputError
 from toolchain.recipe import Recipe, read_recipe
 from toolchain.storage import write_atomically, write_json
 
-PACKAGES = ("numpy", "numba", "safetensors", "scikit-learn")
+PACKAGES = ("h5py", "numpy", "numba", "safetensors", "scikit-learn", "scipy")
 
 
 @dataclass(frozen=True)
