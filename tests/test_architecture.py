@@ -222,6 +222,26 @@ def test_nothing_that_is_read_can_be_executed() -> None:
     assert not offenders(found())
 
 
+def test_one_module_takes_pickles_apart_and_runs_none() -> None:
+    """`pickletools` reads op-codes; even the module that uses it has no way to look up a name, import or call one."""
+    users = [f for f in ALL if any(m.split(".")[0] == "pickletools" for m, _, _ in imports(f))]
+    assert [module_of(f) for f in users] == ["toolchain.datasets.pickled_data"]
+    used = {
+        ast.unparse(node)
+        for node in ast.walk(tree(users[0]))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pickletools"
+    }
+    assert used == {"pickletools.genops"}
+    looked_up = [
+        ast.unparse(node)
+        for node in ast.walk(tree(users[0]))
+        if isinstance(node, ast.Call)
+        and re.search(r"(getattr|globals|locals|vars|import|find_class|sys\.)", ast.unparse(node.func))
+    ]
+    # The method of the machine that belongs to an op-code of `pickletools`: no text of the file.
+    assert looked_up == ["getattr(self, f'_{operation.lower()}', None)"]
+
+
 def test_only_the_command_line_and_the_set_up_print() -> None:
     found = (
         f"{name_of(f)}:{node.lineno}"

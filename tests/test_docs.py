@@ -66,7 +66,10 @@ def test_readouts_losses_and_their_combinations_are_those_of_the_page() -> None:
         assert {loss for loss in ("cross_entropy", "relative_mse", "mse") if f"`{loss}`" in row} == set(losses)
 
 
-@pytest.mark.parametrize("name", ["yin_yang", "sequence", "digits", "shd", "ssc", "fsdd"])
+@pytest.mark.parametrize(
+    "name",
+    ["yin_yang", "sequence", "digits", "shd", "ssc", "fsdd", "braille", "synthetic_braille", "spoken_digits"],
+)
 def test_defaults_of_tasks_are_those_that_the_reference_names(name: str) -> None:
     from toolchain.datasets import _registry
 

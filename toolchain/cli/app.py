@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from toolchain.cli import make_commands
 from toolchain.cli.output import emit
 
 app = typer.Typer(
@@ -144,7 +145,8 @@ def doctor(json: Json = False) -> None:
     emit(about_commands.doctor(json), json)
 
 
-data_app = typer.Typer(help="Check recordings, convert sound into spikes.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(help="Check, convert and make data.", no_args_is_help=True, rich_markup_mode=None)
+data_app.add_typer(make_commands.app, name="make")
 app.add_typer(data_app, name="data")
 
 

@@ -6,6 +6,7 @@ import json as json_module
 from pathlib import Path
 from typing import Any
 
+from toolchain.cli.making_progress import shown_making
 from toolchain.cli.output import ladder_lines, percent, say
 from toolchain.errors import BundleError, CheckpointError
 
@@ -30,9 +31,11 @@ def run(
     target = find_target(target_name or run_folder.recipe().deployment.target)
     options = Options(vendor_samples, vendor_timeout_s, clip_delays)
     if dry_run:
-        resources = [vars(r) for r in prepare(run_folder, target, options, say).placement.resources]
+        with shown_making():
+            resources = [vars(r) for r in prepare(run_folder, target, options, say).placement.resources]
         return (resources if json else "\n".join(resource_lines(resources))), json, 0
-    folder, report = deploy(run_folder, target, options, say)
+    with shown_making():
+        folder, report = deploy(run_folder, target, options, say)
     content = report.to_json()
     code = 0 if report.verdict == "pass" else 1
     return ({**content, "bundle": str(folder)} if json else _text(content, folder)), json, code

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolchain.cli.making_progress import shown_making
 from toolchain.cli.output import percent, say
 from toolchain.errors import CheckpointError, InputError
 from toolchain.recipe import read_recipe
@@ -56,10 +57,12 @@ def run(
     if print_config:
         return recipe.model_dump(mode="json", by_alias=True) if json else recipe.dump().rstrip()
     if dry_run:
-        return _sizes(prepare(recipe), json)
+        with shown_making():
+            return _sizes(prepare(recipe), json)
     if sweep is not None:
         return _sweep(sweep, threads, json)
-    task = prepare(recipe)
+    with shown_making():
+        task = prepare(recipe)
     if seeds is not None:
         return _sweep(create_sweep(runs, recipe, seeds), threads, json)
     if resume is None:

@@ -71,7 +71,18 @@ class Dataset:
 
 def _registry() -> dict[str, tuple[type[Section], Callable[[Any], Dataset]]]:
     """Options and loader of each task; a new task is one line here."""
-    from toolchain.datasets import digits, fsdd, heidelberg, own_spikes, sequence, waveform, yin_yang
+    from toolchain.datasets import (
+        braille,
+        digits,
+        fsdd,
+        heidelberg,
+        own_spikes,
+        sequence,
+        spoken_digits,
+        synthetic_braille,
+        waveform,
+        yin_yang,
+    )
 
     return {
         "yin_yang": (yin_yang.YinYangOptions, yin_yang.load),
@@ -81,6 +92,9 @@ def _registry() -> dict[str, tuple[type[Section], Callable[[Any], Dataset]]]:
         "shd": (heidelberg.DigitOptions, heidelberg.load_shd),
         "ssc": (heidelberg.CommandOptions, heidelberg.load_ssc),
         "fsdd": (fsdd.FsddOptions, fsdd.load),
+        "braille": (braille.BrailleOptions, braille.load),
+        "synthetic_braille": (synthetic_braille.SyntheticBrailleOptions, synthetic_braille.load),
+        "spoken_digits": (spoken_digits.SpokenDigitsOptions, spoken_digits.load),
         "spikes": (own_spikes.SpikesOptions, own_spikes.load),
     }
 

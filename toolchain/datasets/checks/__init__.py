@@ -38,12 +38,13 @@ class Checker:
 
 def checkers() -> tuple[Checker, ...]:
     """All kinds of data that can be checked; the first that takes an item looks at it."""
-    from toolchain.datasets.checks import fsdd_check, spike_file_check
+    from toolchain.datasets.checks import braille_check, fsdd_check, spike_file_check
 
     return (
         Checker(spike_file_check.takes, spike_file_check.inspect),
         Checker(fsdd_check.takes_npz, fsdd_check.inspect_npz),
         Checker(fsdd_check.takes_wav, fsdd_check.inspect_wav),
+        Checker(braille_check.takes, braille_check.inspect),
     )
 
 
@@ -86,6 +87,6 @@ def inspect_item(item: Item, progress: Progress = lambda done: None) -> Inspecti
         return found
     found = Inspection(str(item.path), "empty file" if size == 0 else "of no known kind")
     found.error(
-        f"{item.path} ({size} bytes): is neither HDF5, an archive of it, npz nor wav; docs/data.md lists formats"
+        f"{item.path} ({size} bytes): is neither HDF5, its archive, npz, wav nor pickle; docs/data.md lists formats"
     )
     return found
