@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from tests.networks import random_spikes
 from toolchain.datasets import Samples, augmentation
-from toolchain.datasets.augmentation import Augmented, Batch, channel_shift, draw_pairs, dropout, plan_epoch, time_shift
+from toolchain.datasets.augmentation import (
+    Augmented,
+    Batch,
+    channel_shift,
+    draw_pairs,
+    dropout,
+    plan_epoch,
+    time_shift,
+    time_stretch,
+)
 from toolchain.errors import InputError
 from toolchain.recipe.training_section import AugmentationSection
 from toolchain.spikes import SpikeTrains, bin_events
@@ -63,6 +72,34 @@ def test_shifts_are_uniform_from_minus_n_to_n(shift: object) -> None:
     counts = np.bincount(place, minlength=9)
     assert counts[[0, 1, 7, 8]].sum() == 0
     assert np.abs(counts[2:7] / n - 0.2).max() < 5 * (0.2 * 0.8 / n) ** 0.5
+
+
+@given(seeds, st.floats(0, 4))
+@quick
+def test_a_stretch_multiplies_all_times_of_a_sample_by_one_factor_within_bounds(seed: int, most: float) -> None:
+    """Every event is where some factor puts it, and what is missing was counted."""
+    spikes = some(seed).spikes
+    stretched, lost = time_stretch(spikes, most, np.random.default_rng(seed))
+    factors = (1 + most) ** np.random.default_rng(seed).uniform(-1, 1, spikes.n_samples)
+    outside = merged = 0
+    for sample, factor in enumerate(factors):
+        assert 1 / (1 + most) <= factor <= 1 + most
+        moved = [(int((t + 0.5) * factor), u) for t, u in events(spikes, sample)]
+        inside = [e for e in moved if e[0] < spikes.n_steps]
+        assert events(stretched, sample) == sorted(set(inside))
+        outside += len(moved) - len(inside)
+        merged += len(inside) - len(set(inside))
+    assert lost == Augmented(outside, merged, 0)
+
+
+def test_a_stretch_is_as_often_longer_as_shorter() -> None:
+    """One event at step 100, stretched by up to 2, 5000 times: median 100, three quarters below 100 sqrt(2)."""
+    n = 5000
+    spikes, _ = bin_events([(np.array([100]), np.array([0]))] * n, 1, 400)
+    times = time_stretch(spikes, 1.0, np.random.default_rng(0))[0].times
+    assert times.min() >= 50
+    assert times.max() <= 201
+    assert np.quantile(times, [0.25, 0.5, 0.75]) == pytest.approx([71, 100, 142], rel=0.03)
 
 
 @given(seeds, st.floats(0, 0.999))
@@ -176,11 +213,11 @@ def test_partners_are_all_others_of_the_class_equally_often() -> None:
 
 def test_more_places_than_can_be_numbered_are_refused() -> None:
     spikes, _ = bin_events([(np.array([0]), np.array([0]))], 2**20, 2**30)
-    with pytest.raises(InputError, match=r"blend: 10000 samples of 1048576 units .* 63 bits of numbers; make fewer"):
+    with pytest.raises(InputError, match=r"augmentation: 10000 samples of 1048576 units .* 63 bits"):
         blend(Samples(spikes, np.zeros(1, dtype=np.int64)), 10_000, np.random.default_rng(0))
 
 
-EVERYTHING = AugmentationSection(channel_shift=2, time_shift=3, blend=4, dropout=0.2)
+EVERYTHING = AugmentationSection(channel_shift=2, time_shift=3, time_stretch=0.3, blend=4, dropout=0.2)
 
 
 def batches(samples: Samples, seed: int, number: int, size: int = 3, random: int = 0) -> list[Batch]:

@@ -2,6 +2,7 @@
 
     channel shift   all channels of a sample by the same number, drawn from -n..n
     time shift      all events of a sample by the same number of steps, drawn from -n..n
+    time stretch    all times of a sample by the same factor, as slow and fast speakers differ
     blend           a further sample from two of one class: both moved to the middle of their centres of mass in
                     channel and time, each event kept with probability 1/2
     dropout         each event lost with a probability
@@ -18,7 +19,7 @@ Source: shift and blend of Meszaros, Knight, Nowotny 2025 for the Spiking Heidel
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,9 @@ class Epoch:
             parts.append(more)
         labels = labels[np.concatenate((own, one))]
         spikes = concatenate(parts) if len(parts) > 1 else parts[0]
+        if settings.time_stretch:
+            spikes, lost = time_stretch(spikes, settings.time_stretch, random)
+            counts += lost
         if settings.channel_shift:
             spikes, outside = channel_shift(spikes, settings.channel_shift, random)
             counts += Augmented(outside=outside)
@@ -132,6 +136,28 @@ def time_shift(spikes: SpikeTrains, most: int, random: np.random.Generator) -> t
     """Move all events of each sample by one number of -most..most steps; return how many left the sample."""
     shift = _shifts(spikes, most, random)
     return _kept(spikes, spikes.times + shift, spikes.units)
+
+
+def time_stretch(spikes: SpikeTrains, most: float, random: np.random.Generator) -> tuple[SpikeTrains, Augmented]:
+    """Multiply all times of each sample by one factor, log-uniform from 1 / (1 + most) to 1 + most.
+
+    Returns
+    -------
+    the samples, and how many events left them or fell on another
+
+    Raises
+    ------
+    InputError
+        If there would be more places for an event than 63 bits can number.
+    """
+    factor = np.exp(random.uniform(-1, 1, size=spikes.n_samples) * np.log1p(most))
+    counts = np.diff(spikes.offsets)
+    places = _Places.of(spikes, spikes.n_samples)
+    # From the middle of a step: a stretched sample then begins as early as it did.
+    times = np.floor((spikes.times + 0.5) * np.repeat(factor, counts)).astype(np.int64)
+    inside = times < spikes.n_steps
+    made, merged = places.spikes(np.sort(places.keys(counts, times, spikes.units)[inside], kind="stable"))
+    return made, Augmented(outside=int(inside.size - np.count_nonzero(inside)), merged=merged)
 
 
 def _shifts(spikes: SpikeTrains, most: int, random: np.random.Generator) -> NDArray[Any]:
@@ -192,13 +218,7 @@ def blend(
         If there would be more places for an event than 63 bits can number.
     """
     n_units, n_steps, examples = spikes.n_units, spikes.n_steps, one.size
-    # Sample, time and unit in bit fields of one number: shifts are several times faster than divisions.
-    unit_bits = n_units.bit_length()
-    bits = unit_bits + n_steps.bit_length()
-    if bits + examples.bit_length() > 63:
-        raise InputError(
-            f"blend: {examples} samples of {n_units} units and {n_steps} steps exceed 63 bits of numbers; make fewer"
-        )
+    places = _Places.of(spikes, examples)
     parents = [spikes.select(one), spikes.select(other)]
     centres = [_centres(p) for p in parents]
     middle = (centres[0] + centres[1]) / 2
@@ -214,20 +234,49 @@ def blend(
         units = parent.units[keep] + np.repeat(move[1], counts)
         inside = (times >= 0) & (times < n_steps) & (units >= 0) & (units < n_units)
         outside += keep.size - int(np.count_nonzero(inside))
-        key = np.repeat(np.arange(examples, dtype=np.int64) << bits, counts)
-        key |= times.astype(np.int64) << unit_bits | units
-        keys.append(key[inside])
+        keys.append(places.keys(counts, times, units)[inside])
     # Each of the two is in order already, so a stable sort is one merge.
     key = np.sort(np.concatenate(keys), kind="stable")
-    single = np.ones(key.size, dtype=np.bool_)
-    single[1:] = key[1:] != key[:-1]
-    merged = int(key.size - np.count_nonzero(single))
-    key = key[single]
-    times = key >> unit_bits & ((1 << bits - unit_bits) - 1)
-    units = key & ((1 << unit_bits) - 1)
-    offsets = np.searchsorted(key, np.arange(examples + 1) << bits).astype(np.int64)
-    made = SpikeTrains(times.astype(np.int32), units.astype(np.int32), offsets, n_units, n_steps)
+    made, merged = places.spikes(key)
     return made, Augmented(outside, merged, removed)
+
+
+class _Places(NamedTuple):
+    """Sample, time and unit of an event in bit fields of one number: shifts are several times faster than divisions."""
+
+    examples: int
+    n_units: int
+    n_steps: int
+    unit_bits: int
+    bits: int
+
+    @classmethod
+    def of(cls, spikes: SpikeTrains, examples: int) -> _Places:
+        unit_bits = spikes.n_units.bit_length()
+        bits = unit_bits + spikes.n_steps.bit_length()
+        if bits + examples.bit_length() > 63:
+            raise InputError(
+                f"augmentation: {examples} samples of {spikes.n_units} units and {spikes.n_steps} steps exceed 63 bits "
+                "of numbers; make fewer at once"
+            )
+        return cls(examples, spikes.n_units, spikes.n_steps, unit_bits, bits)
+
+    def keys(self, counts: NDArray[np.int64], times: NDArray[Any], units: NDArray[Any]) -> NDArray[np.int64]:
+        key = np.repeat(np.arange(self.examples, dtype=np.int64) << self.bits, counts)
+        key |= times.astype(np.int64) << self.unit_bits | units
+        return key
+
+    def spikes(self, key: NDArray[np.int64]) -> tuple[SpikeTrains, int]:
+        """Events of sorted keys, and how many fell on the place of another."""
+        single = np.ones(key.size, dtype=np.bool_)
+        single[1:] = key[1:] != key[:-1]
+        merged = int(key.size - np.count_nonzero(single))
+        key = key[single]
+        times = key >> self.unit_bits & ((1 << self.bits - self.unit_bits) - 1)
+        units = key & ((1 << self.unit_bits) - 1)
+        offsets = np.searchsorted(key, np.arange(self.examples + 1) << self.bits).astype(np.int64)
+        made = SpikeTrains(times.astype(np.int32), units.astype(np.int32), offsets, self.n_units, self.n_steps)
+        return made, merged
 
 
 def _centres(spikes: SpikeTrains) -> NDArray[np.float64]:

@@ -39,13 +39,14 @@ class AugmentationSection(Section):
 
     channel_shift: Count = 0
     time_shift: Count = 0
+    time_stretch: Annotated[float, Field(ge=0, le=4)] = 0.0
     blend: Count = 0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
     def active(self) -> bool:
         """Whether anything is changed at all."""
-        return any((self.channel_shift, self.time_shift, self.blend, self.dropout))
+        return any((self.channel_shift, self.time_shift, self.time_stretch, self.blend, self.dropout))
 
 
 class WarmUpSection(Section):
