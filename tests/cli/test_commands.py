@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -101,6 +103,23 @@ def test_doctor_names_this_interpreter(capsys: pytest.CaptureFixture[str], monke
     found = json.loads(run_cli(capsys, monkeypatch, "doctor", "--json").out)
     assert sys.executable in found["python"]
     assert "loihi2 vendor code" in found
+    assert re.fullmatch(r"[0-9.]+", found["h5py"])
+
+
+def test_doctor_says_how_to_get_what_is_absent(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = importlib.metadata.version
+
+    def without_espeak(name: str) -> str:
+        if name == "espeakng-loader":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without_espeak)
+    finished = run_cli(capsys, monkeypatch, "doctor")
+    assert finished.code == 0
+    assert "pip install 'delayline[speech]' to make spoken digits" in finished.out
 
 
 def test_several_seeds_are_trained_by_one_command(

@@ -9,7 +9,8 @@ from typing import Any
 
 from toolchain import __version__
 
-PACKAGES = ("numpy", "numba", "pydantic", "safetensors", "scikit-learn", "matplotlib", "typer", "rich")
+PACKAGES = ("numpy", "scipy", "numba", "pydantic", "safetensors", "h5py", "scikit-learn", "matplotlib", "typer", "rich")
+EXTRAS = {"espeakng-loader": "absent; pip install 'delayline[speech]' to make spoken digits"}
 
 
 def targets(json: bool) -> Any:
@@ -37,11 +38,11 @@ def doctor(json: bool) -> Any:
     from toolchain.training.backends.cpu.engine import available_cores
 
     packages = {}
-    for package in PACKAGES:
+    for package, remedy in {**dict.fromkeys(PACKAGES, "absent; install delayline again"), **EXTRAS}.items():
         try:
             packages[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            packages[package] = "absent; install delayline again"
+            packages[package] = remedy
     found = {
         "delayline": __version__,
         "python": f"{platform.python_version()} ({sys.executable})",
