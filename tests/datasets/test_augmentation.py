@@ -17,7 +17,6 @@ from toolchain.datasets.augmentation import (
     Batch,
     channel_shift,
     draw_pairs,
-    dropout,
     plan_epoch,
     time_shift,
     time_stretch,
@@ -100,25 +99,6 @@ def test_a_stretch_is_as_often_longer_as_shorter() -> None:
     assert times.min() >= 50
     assert times.max() <= 201
     assert np.quantile(times, [0.25, 0.5, 0.75]) == pytest.approx([71, 100, 142], rel=0.03)
-
-
-@given(seeds, st.floats(0, 0.999))
-@quick
-def test_dropout_takes_events_out_and_counts_them(seed: int, probability: float) -> None:
-    spikes = some(seed).spikes
-    left, removed = dropout(spikes, probability, np.random.default_rng(seed))
-    assert removed == spikes.times.size - left.times.size
-    for sample in range(spikes.n_samples):
-        assert set(events(left, sample)) <= set(events(spikes, sample))
-
-
-def test_dropout_is_as_likely_as_asked() -> None:
-    spikes = random_spikes(np.random.default_rng(1), 40, 50, 60, 0.2)
-    n = spikes.times.size
-    assert n > 10_000
-    removed = dropout(spikes, 0.3, np.random.default_rng(0))[1]
-    assert removed / n == pytest.approx(0.3, abs=5 * (0.3 * 0.7 / n) ** 0.5)
-    assert dropout(spikes, 0.0, np.random.default_rng(0))[1] == 0
 
 
 def blend(samples: Samples, examples: int, random: np.random.Generator) -> tuple[Samples, Augmented]:
@@ -217,7 +197,9 @@ def test_more_places_than_can_be_numbered_are_refused() -> None:
         blend(Samples(spikes, np.zeros(1, dtype=np.int64)), 10_000, np.random.default_rng(0))
 
 
-EVERYTHING = AugmentationSection(channel_shift=2, time_shift=3, time_stretch=0.3, blend=4, dropout=0.2)
+EVERYTHING = AugmentationSection(
+    channel_shift=2, time_shift=3, time_stretch=0.3, blend=4, channel_mask=2, tilt=0.3, dropout=0.2
+)
 
 
 def batches(samples: Samples, seed: int, number: int, size: int = 3, random: int = 0) -> list[Batch]:

@@ -5,7 +5,8 @@
     time stretch    all times of a sample by the same factor, as slow and fast speakers differ
     blend           a further sample from two of one class: both moved to the middle of their centres of mass in
                     channel and time, each event kept with probability 1/2
-    dropout         each event lost with a probability
+    dropout, masks  events taken out (`toolchain.datasets.thinning`)
+    and tilt
 
 An epoch is a plan: which samples there are, and which two each blend is made of. What a batch is trained on is made
 when its turn comes, so never more than a batch is in memory beside the training set. The plan is drawn from a generator
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.datasets import Samples
+from toolchain.datasets.thinning import keep_events, thin
 from toolchain.errors import InputError
 from toolchain.network_builder import generator
 from toolchain.recipe.training_section import AugmentationSection
@@ -39,7 +41,7 @@ class Augmented:
     ----------
     outside : moved beyond the first or last channel or step
     merged : fell on the channel and step of another event
-    removed : taken out at random, by dropout or in a blend
+    removed : taken out at random: by a mask, tilt, dropout, or in a blend
     """
 
     outside: int = 0
@@ -107,9 +109,8 @@ class Epoch:
         if settings.time_shift:
             spikes, outside = time_shift(spikes, settings.time_shift, random)
             counts += Augmented(outside=outside)
-        if settings.dropout:
-            spikes, removed = dropout(spikes, settings.dropout, random)
-            counts += Augmented(removed=removed)
+        spikes, removed = thin(spikes, settings, random)
+        counts += Augmented(removed=removed)
         return Batch(spikes, labels, np.arange(labels.size), counts)
 
 
@@ -165,12 +166,6 @@ def _shifts(spikes: SpikeTrains, most: int, random: np.random.Generator) -> NDAr
     shift = random.integers(-most, most, size=spikes.n_samples, endpoint=True)
     small = most + max(spikes.n_units, spikes.n_steps) < 2**31
     return np.repeat(shift.astype(np.int32) if small else shift, np.diff(spikes.offsets))
-
-
-def dropout(spikes: SpikeTrains, probability: float, random: np.random.Generator) -> tuple[SpikeTrains, int]:
-    """Take each event out with this probability; return how many were."""
-    keep = random.random(spikes.times.size, dtype=np.float32) >= probability
-    return _select(spikes, spikes.times, spikes.units, keep)
 
 
 def draw_pairs(labels: NDArray[np.int64], count: int, random: np.random.Generator) -> NDArray[np.int64]:
@@ -294,18 +289,4 @@ def _centres(spikes: SpikeTrains) -> NDArray[np.float64]:
 def _kept(spikes: SpikeTrains, times: NDArray[Any], units: NDArray[Any]) -> tuple[SpikeTrains, int]:
     """Moved events that are still inside, and how many are not; moving a whole sample keeps its events in order."""
     keep = (times >= 0) & (times < spikes.n_steps) & (units >= 0) & (units < spikes.n_units)
-    return _select(spikes, times, units, keep)
-
-
-def _select(
-    spikes: SpikeTrains, times: NDArray[Any], units: NDArray[Any], keep: NDArray[np.bool_]
-) -> tuple[SpikeTrains, int]:
-    places = np.flatnonzero(keep)
-    kept = SpikeTrains(
-        times[places].astype(np.int32, copy=False),
-        units[places].astype(np.int32, copy=False),
-        np.searchsorted(places, spikes.offsets).astype(np.int64),
-        spikes.n_units,
-        spikes.n_steps,
-    )
-    return kept, int(keep.size - places.size)
+    return keep_events(spikes, times, units, keep)

@@ -41,12 +41,15 @@ class AugmentationSection(Section):
     time_shift: Count = 0
     time_stretch: Annotated[float, Field(ge=0, le=4)] = 0.0
     blend: Count = 0
+    channel_mask: Count = 0
+    time_mask: Count = 0
+    tilt: Annotated[float, Field(ge=0, le=1)] = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
     def active(self) -> bool:
         """Whether anything is changed at all."""
-        return any((self.channel_shift, self.time_shift, self.time_stretch, self.blend, self.dropout))
+        return any(vars(self).values())
 
 
 class WarmUpSection(Section):
