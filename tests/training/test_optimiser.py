@@ -22,14 +22,16 @@ gradients = st.just(0.0) | rounded(1e-6, 1e6) | rounded(-1e6, -1e-6)
 quick = settings(deadline=None, max_examples=100)
 
 
-def textbook(rate: float, course: list[float], factors: list[float]) -> float:
+def textbook(
+    rate: float, course: list[float], factors: list[float], beta_1: float = 0.9, beta_2: float = 0.999
+) -> float:
     """Algorithm 1 of Kingma and Ba 2015 for one parameter that starts at 0, line by line."""
     theta = m = v = 0.0
     for t, (g, factor) in enumerate(zip(course, factors, strict=True), start=1):
-        m = 0.9 * m + (1 - 0.9) * g
-        v = 0.999 * v + (1 - 0.999) * g**2
-        m_hat = m / (1 - 0.9**t)
-        v_hat = v / (1 - 0.999**t)
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g**2
+        m_hat = m / (1 - beta_1**t)
+        v_hat = v / (1 - beta_2**t)
         theta -= factor * rate * m_hat / (math.sqrt(v_hat) + 1e-8)
     return theta
 
@@ -38,10 +40,12 @@ def vector(*values: float) -> NDArray[np.float32]:
     return np.array(values, dtype=np.float32)
 
 
-def run(rates: list[float], courses: list[list[float]], factors: list[float]) -> NDArray[np.float32]:
+def run(
+    rates: list[float], courses: list[list[float]], factors: list[float], betas: tuple[float, float] = (0.9, 0.999)
+) -> NDArray[np.float32]:
     """Parameters that start at 0 after all steps; ``courses[i]`` are the gradients of parameter i."""
     parameters = np.zeros(len(rates), dtype=np.float32)
-    adam = Adam(vector(*rates))
+    adam = Adam(vector(*rates), *betas)
     for step, factor in enumerate(factors):
         adam.step(parameters, vector(*(course[step] for course in courses)), factor)
     assert adam.steps == len(factors)
@@ -58,6 +62,17 @@ def test_adam_is_the_printed_algorithm(course: list[tuple[float, float]], rate: 
     slopes, factors = [g for g, _ in course], [f for _, f in course]
     found = run([rate], [slopes], factors)[0]
     assert found == pytest.approx(textbook(rate, slopes, factors), abs=1e-4 * rate * sum(factors))
+
+
+slopes_near_one = rounded(0.1, 10) | rounded(-10, -0.1)
+
+
+@given(st.lists(slopes_near_one, min_size=1, max_size=40), st.floats(0, 0.95), st.floats(0.9, 0.9999))
+@quick
+def test_other_betas_are_those_of_the_algorithm(course: list[float], beta_1: float, beta_2: float) -> None:
+    factors = [1.0] * len(course)
+    found = run([0.1], [course], factors, (beta_1, beta_2))[0]
+    assert found == pytest.approx(textbook(0.1, course, factors, beta_1, beta_2), abs=1e-4 * len(course))
 
 
 @given(rounded(1e-3, 1e6), st.booleans(), rounded(1e-4, 10))

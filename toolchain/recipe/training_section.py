@@ -52,6 +52,13 @@ class AugmentationSection(Section):
         return any(vars(self).values())
 
 
+class AdamSection(Section):
+    """What Adam keeps, at each step, of the running means of gradients (beta_1) and of their squares (beta_2)."""
+
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta_2: Annotated[float, Field(ge=0.5, lt=1)] = 0.999
+
+
 class WarmUpSection(Section):
     """Step sizes that start at a fraction of themselves and grow by the same factor with each batch."""
 
@@ -129,6 +136,7 @@ class TrainingRecipe(Section):
     tau_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
     tau_range_ms: list[Positive] = Field(default_factory=lambda: [1.0, 1000.0], min_length=2, max_length=2)
     rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    adam: AdamSection = AdamSection()
     max_slot: Annotated[int, Field(ge=0, le=65_534)] | None = None
     min_slope: Positive = 0.05
     stop_at_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None

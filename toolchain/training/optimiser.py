@@ -15,13 +15,22 @@ from toolchain.kernels import kernel
 
 F32 = NDArray[np.float32]
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+"""As published; a smaller BETA2 forgets sooner how large gradients were when the network was another."""
 
 
 @dataclass
 class Adam:
-    """Moments of one parameter vector; `rate` (n,) is the step size of each parameter."""
+    """Moments of one parameter vector.
+
+    Parameters
+    ----------
+    rate : (n,) step size of each parameter
+    beta_1, beta_2 : what a step keeps of the running means of the gradient and of its square
+    """
 
     rate: NDArray[np.float32]
+    beta_1: float = BETA1
+    beta_2: float = BETA2
     first: NDArray[np.float32] = field(init=False)
     second: NDArray[np.float32] = field(init=False)
     steps: int = 0
@@ -33,17 +42,21 @@ class Adam:
     def step(self, parameters: NDArray[np.float32], gradient: NDArray[np.float32], factor: float) -> None:
         """Move `parameters` in place by one step of size ``factor * rate``."""
         self.steps += 1
-        scale = factor * np.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)
-        epsilon = EPSILON * np.sqrt(1 - BETA2**self.steps)
-        _step(parameters, gradient, self.rate, self.first, self.second, np.float32(scale), np.float32(epsilon))
+        rest = np.sqrt(1 - self.beta_2**self.steps)
+        scale = factor * rest / (1 - self.beta_1**self.steps)
+        _step(
+            parameters, gradient, self.rate, self.first, self.second, np.float32(1 - self.beta_1),
+            np.float32(1 - self.beta_2), np.float32(scale), np.float32(EPSILON * rest),
+        )  # fmt: skip
 
 
 @kernel
 def _step(
-    parameters: F32, gradient: F32, rate: F32, first: F32, second: F32, scale: np.float32, epsilon: np.float32
-) -> None:
+    parameters: F32, gradient: F32, rate: F32, first: F32, second: F32, new_1: np.float32, new_2: np.float32,
+    scale: np.float32, epsilon: np.float32,
+) -> None:  # fmt: skip
     """One pass over all five vectors: in NumPy each operation is a pass of its own."""
     for n in range(np.uint64(parameters.size)):
-        first[n] += np.float32(1 - BETA1) * (gradient[n] - first[n])
-        second[n] += np.float32(1 - BETA2) * (gradient[n] * gradient[n] - second[n])
+        first[n] += new_1 * (gradient[n] - first[n])
+        second[n] += new_2 * (gradient[n] * gradient[n] - second[n])
         parameters[n] -= scale * rate[n] * first[n] / (np.sqrt(second[n]) + epsilon)

@@ -152,11 +152,12 @@ class _Trainer:
         self.graph: EventGraph = build_event_graph(network)
         self.weights, self.delays = flatten(network, "weight"), flatten(network, "delay")
         weight_rate, delay_rate = _rates(network, recipe)
-        self.optimisers = {"weight": Adam(weight_rate), "delay": Adam(delay_rate)}
+        betas = (settings.adam.beta_1, settings.adam.beta_2)
+        self.optimisers = {"weight": Adam(weight_rate, *betas), "delay": Adam(delay_rate, *betas)}
         self.taus = TimeConstants(network, self.graph, recipe)
         if self.taus.learned:
             self.network = self.taus.onto(network)
-            self.optimisers["tau"] = Adam(self.taus.rate)
+            self.optimisers["tau"] = Adam(self.taus.rate, *betas)
         self.revival = Revival(network, self.graph, weight_rate > 0, settings.revive)
         self.engine: Engine = training_engine(recipe, dataset, network, threads)
         self.chip = ChipNumbers.of(recipe, dataset, network)
