@@ -138,7 +138,7 @@ def test_imports_run_one_way() -> None:
     """Each floor imports only those at or below it; backends and commands are reached from above only."""
     floors = [
         {"errors"},
-        {"kernels", "network", "objective", "readouts", "spikes", "storage"},
+        {"kernels", "network", "objective", "observed", "readouts", "spikes", "storage"},
         {"event_graph", "recipe"},
         {"network_builder", "datasets"},
         {"training", "deployment", "quantization", "interchange", "validation", "report"},

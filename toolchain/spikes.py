@@ -124,6 +124,27 @@ def concatenate(parts: Sequence[SpikeTrains]) -> SpikeTrains:
     )
 
 
+def beside(parts: Sequence[SpikeTrains]) -> SpikeTrains:
+    """The same samples of several sources as those of one, whose units are numbered through in this order.
+
+    Raises
+    ------
+    InputError
+        If the parts differ in their number of samples or steps, or there are none.
+    """
+    sizes = sorted({(p.n_samples, p.n_steps) for p in parts})
+    if len(sizes) != 1:
+        raise InputError(f"spikes: parts of (samples, steps) {sizes} do not lie beside each other; cut them alike")
+    (n_samples, n_steps), n_units = sizes[0], sum(p.n_units for p in parts)
+    firsts = np.cumsum([0, *(p.n_units for p in parts)])
+    sample = np.concatenate([np.repeat(np.arange(n_samples), np.diff(p.offsets)) for p in parts])
+    times = np.concatenate([p.times for p in parts])
+    units = np.concatenate([p.units + first for p, first in zip(parts, firsts[:-1], strict=True)])
+    order = np.lexsort((units, times, sample))
+    offsets = np.sum([p.offsets for p in parts], axis=0)
+    return SpikeTrains(times[order], units[order].astype(np.int32), offsets.astype(np.int64), n_units, n_steps)
+
+
 @dataclass(frozen=True)
 class Binning:
     """What turning events into steps removed, over all samples."""

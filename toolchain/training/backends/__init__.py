@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from toolchain.errors import InputError
 from toolchain.network import Network, NeuronConstants
 from toolchain.objective import Objective
+from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
 
 
@@ -103,11 +104,21 @@ class Engine(Protocol):
     def set_constants(self, constants: Mapping[str, NeuronConstants]) -> None:
         """Use these constants from now on for the populations named, and the trained ones for all others."""
 
-    def gradients(self, spikes: SpikeTrains, labels: NDArray[np.int64], samples: NDArray[np.int64]) -> BatchGradient:
-        """Gradient of the mean loss over the samples with these indices, at the parameters set last."""
+    def gradients(
+        self,
+        spikes: SpikeTrains,
+        labels: NDArray[np.int64],
+        samples: NDArray[np.int64],
+        observed: Observed | None = None,
+    ) -> BatchGradient:
+        """Gradient of the mean loss over the samples with these indices, at the parameters set last.
 
-    def respond(self, spikes: SpikeTrains, labels: NDArray[np.int64]) -> Responses:
-        """Run all samples without learning."""
+        With `observed`, which has these samples in this order, the forward pass is that of the machine which was
+        observed: the gradient is the one at its spikes, and loss and prediction are its own.
+        """
+
+    def respond(self, spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None = None) -> Responses:
+        """Loss and prediction of all samples without learning; of the machine that was observed, if one was."""
 
     def trace(self, spikes: SpikeTrains, sample: int) -> Trace:
         """Run one sample and return its spikes and readout voltage."""

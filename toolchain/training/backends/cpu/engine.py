@@ -13,12 +13,14 @@ from toolchain.errors import InputError, NetworkError
 from toolchain.event_graph import EventGraph, build_event_graph, flatten
 from toolchain.network import Network, NeuronConstants
 from toolchain.objective import Objective
+from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
 from toolchain.training.backends import BatchGradient, RateTarget, Responses, Trace
 from toolchain.training.backends.cpu.dealing import Dealer, Pace, Share
-from toolchain.training.backends.cpu.lanes import BACK, OUT, THROUGH, place_parameters, run_lane, take_sums
+from toolchain.training.backends.cpu.lanes import BACK, OUT, REPLAY, THROUGH, place_parameters, run_lane, take_sums
 from toolchain.training.backends.cpu.layout import DENSE_ENOUGH, F32, I64, Layout, Synapses, build_layout
 from toolchain.training.backends.cpu.losses import make_loss
+from toolchain.training.backends.cpu.observation import spike_counts, with_observed
 from toolchain.training.backends.cpu.simd import BLOCK
 from toolchain.training.backends.cpu.state import Lane, Neurons, Scratch, make_lane, make_scratch
 
@@ -81,7 +83,8 @@ class CpuEngine:
         self._lanes: list[Lane] = []
         # Nothing in a scratch outlives a sample: a thread takes its own from lane to lane, and it stays in the cache.
         self._scratch = [make_scratch(layout, steps, self._span) for _ in range(self._threads)]
-        self._pace = [Pace() for _ in (THROUGH, OUT, BACK)]
+        self._pace = [Pace() for _ in (THROUGH, OUT, BACK, REPLAY)]
+        self._never = np.full(layout.n_rows, np.inf, dtype=np.float32)
         sizes = (layout.entry_param.size, layout.single_param.size, layout.inner_param.size)
         floats = [np.zeros(n, dtype=np.float32) for n in sizes]
         offsets = [np.zeros(n, dtype=np.uint32) for n in sizes]
@@ -107,9 +110,20 @@ class CpuEngine:
             slot = f"{np.rint(delays[wrong]):g}"
             raise NetworkError(f"network: delay slot {slot} is outside 0..{self.max_slot}; raise max_slot or clip it")
 
-    def gradients(self, spikes: SpikeTrains, labels: NDArray[np.int64], samples: NDArray[np.int64]) -> BatchGradient:
-        """See `Engine.gradients`."""
-        if self._rates:
+    def gradients(
+        self,
+        spikes: SpikeTrains,
+        labels: NDArray[np.int64],
+        samples: NDArray[np.int64],
+        observed: Observed | None = None,
+    ) -> BatchGradient:
+        """See `Engine.gradients`; raises InputError if `observed` is of other samples or populations."""
+        if observed is not None:
+            spikes, labels, samples = spikes.select(samples), labels[samples], np.arange(samples.size)
+            if self._rates:
+                self._set_push(spike_counts(self.graph, self.network, observed) / samples.size)
+            counts, guarded = self._run(spikes, labels, samples, REPLAY, learn=True, observed=observed)
+        elif self._rates:
             counts, _ = self._run(spikes, labels, samples, OUT, learn=False)
             self._set_push(counts / samples.size)
             _, guarded = self._run(spikes, labels, samples, BACK, learn=True)
@@ -141,9 +155,10 @@ class CpuEngine:
             guarded,
         )
 
-    def respond(self, spikes: SpikeTrains, labels: NDArray[np.int64]) -> Responses:
-        """See `Engine.respond`."""
-        counts, _ = self._run(spikes, labels, np.arange(spikes.n_samples), THROUGH, learn=False)
+    def respond(self, spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None = None) -> Responses:
+        """See `Engine.respond`; raises InputError if `observed` is of other samples or populations."""
+        mode = THROUGH if observed is None else REPLAY
+        counts, _ = self._run(spikes, labels, np.arange(spikes.n_samples), mode, learn=False, observed=observed)
         return Responses(self._losses, self._predictions, counts)
 
     def trace(self, spikes: SpikeTrains, sample: int) -> Trace:
@@ -193,7 +208,14 @@ class CpuEngine:
         return self._lanes[:count]
 
     def _run(
-        self, spikes: SpikeTrains, labels: NDArray[np.int64], samples: I64, mode: int, *, learn: bool
+        self,
+        spikes: SpikeTrains,
+        labels: NDArray[np.int64],
+        samples: I64,
+        mode: int,
+        *,
+        learn: bool,
+        observed: Observed | None = None,
     ) -> tuple[I64, int]:
         """Deal the samples to the lanes and run them; returns spikes of each neuron and guarded slopes.
 
@@ -204,8 +226,11 @@ class CpuEngine:
                 f"spikes of {spikes.n_units} units over {spikes.n_steps} steps do not fit a network with "
                 f"{self.graph.n_sources} source neurons run for {self.steps} steps"
             )
+        seen = np.zeros((0, 0, 0), dtype=np.float32)
+        if observed is not None:
+            spikes, seen = with_observed(spikes, observed, self.network, self.graph)
         count = max(1, min(LANES, samples.size))
-        lanes = self._make_lanes(count, 1 if mode == THROUGH else -(-samples.size // count))
+        lanes = self._make_lanes(count, 1 if mode in (THROUGH, REPLAY) else -(-samples.size // count))
         if mode != BACK:
             self._losses = np.zeros(spikes.n_samples, dtype=np.float64)
             self._predictions = np.zeros(spikes.n_samples, dtype=np.int64)
@@ -225,7 +250,7 @@ class CpuEngine:
                     done, mode, learn, mine, spikes.times, spikes.units, spikes.offsets, labels, self.steps, self._span,
                     self.graph.n_sources, first_output, output.size, self._layout.groups, self._neurons, self._synapses,
                     self._loss, scratch, lane.reel, lane.sums, lane.drive, lane.kick, lane.neuron_spikes,
-                    lane.guarded, self.min_slope, self._losses, self._predictions,
+                    lane.guarded, self.min_slope, self._losses, self._predictions, self._never, seen,
                 )  # fmt: skip
                 if done < share.end:
                     lane.grow()  # the reel was full: the sample it was full for is run again, none is cut

@@ -133,7 +133,9 @@ def _advance(
 
 
 @kernel
-def _read(group: np.uint64, steps: np.uint64, groups: Groups, neurons: Neurons, scratch: Scratch, voltage: F32) -> None:
+def read_group(
+    group: np.uint64, steps: np.uint64, groups: Groups, neurons: Neurons, scratch: Scratch, voltage: F32
+) -> None:
     """Take a readout group (one block) through all steps; `voltage` (8 steps,) is filled."""
     current, state, row = scratch.state_a, scratch.state_b, groups.block[group] * EIGHT
     for lane in range(EIGHT):
@@ -192,7 +194,7 @@ def forward(
                     b, n_in + first, n_steps, scratch.rows[at : at + n_span * EIGHT], groups, synapses, reel, k
                 )
             if groups.leaky[group]:
-                _read(group, n_steps, groups, neurons, scratch, reel.voltage[k, groups.output[group] - ONE])
+                read_group(group, n_steps, groups, neurons, scratch, reel.voltage[k, groups.output[group] - ONE])
                 n_events = np.uint64(0)
                 for i in range(last - first):
                     scratch.fill[i] = np.uint64(0)

@@ -15,13 +15,16 @@ from toolchain.training.backends.cpu.backward import backward
 from toolchain.training.backends.cpu.forward import forward, load_inputs
 from toolchain.training.backends.cpu.layout import F32, I64, Groups, Synapses
 from toolchain.training.backends.cpu.losses import Loss, evaluate
+from toolchain.training.backends.cpu.replay import replay
 from toolchain.training.backends.cpu.state import Neurons, Reel, Scratch, Sums
 
 PART = 512
 """Synapses whose sums are added up at once."""
 
-THROUGH, OUT, BACK = range(3)
-"""One sample after the other forward and backward; all forward, and kept; those that were kept, backward."""
+THROUGH, OUT, BACK, REPLAY = range(4)
+"""One sample after the other forward and backward; all forward, and kept; those that were kept, backward; as the first,
+but all spikes are given.
+"""
 
 
 @kernel
@@ -29,9 +32,13 @@ def run_lane(
     begin: int, mode: int, learn: bool, samples: I64, times: NDArray[np.int32], units: NDArray[np.int32], offsets: I64,
     labels: I64, steps: int, span: int, n_sources: int, first_output: int, n_outputs: int, groups: Groups,
     neurons: Neurons, synapses: Synapses, loss: Loss, scratch: Scratch, reel: Reel, sums: Sums, drive: F32, kick: F32,
-    neuron_spikes: I64, guarded: I64, floor: float, losses: NDArray[np.float64], predictions: I64,
+    neuron_spikes: I64, guarded: I64, floor: float, losses: NDArray[np.float64], predictions: I64, never: F32,
+    seen: F32,
 ) -> int:  # fmt: skip
     """Run the samples with these indices, from number `begin` on; returns how many are done.
+
+    To replay, `times`, `units` are those of all units, `never` (n_rows,) is infinity, and `seen` (n_samples, n_outputs,
+    steps) the voltage that the readout had, or (0, 0, 0).
 
     Fewer than all: the reel had no room for the next one. `losses`, `predictions` are written at the positions of
     `samples`.
@@ -40,14 +47,19 @@ def run_lane(
     last = reel.ptr.shape[1] - 1
     for n in range(begin, samples.size):
         s = samples[n]
-        slot = 0 if mode == THROUGH else n
+        slot = 0 if mode in (THROUGH, REPLAY) else n
         if mode != BACK:
             lo, hi = offsets[s], offsets[s + 1]
             start = 0 if slot == 0 else np.int64(reel.ptr[slot - 1, last])
             if start + hi - lo > reel.time.size:
                 return n
             load_inputs(reel, slot, start, times[lo:hi], units[lo:hi])
-            if not forward(steps, span, n_sources, groups, neurons, synapses, scratch, reel, slot):
+            if mode == REPLAY:
+                replay(steps, span, n_sources, groups, neurons, synapses, scratch, reel, slot, never)
+                for o in range(seen.shape[1]):
+                    for t in range(steps):
+                        reel.voltage[slot, o // 8, 8 * t + o % 8] = seen[s, o, t]
+            elif not forward(steps, span, n_sources, groups, neurons, synapses, scratch, reel, slot):
                 return n
             for j in range(neuron_spikes.size):
                 neuron_spikes[j] += np.int64(reel.ptr[slot, n_sources + j + 1] - reel.ptr[slot, n_sources + j])
