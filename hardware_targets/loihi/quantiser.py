@@ -125,6 +125,17 @@ def quantise_network(
         ceilings = {name: ceiling / 2 for name, ceiling in ceilings.items()}
 
 
+def round_at(network: Network, scales: Mapping[str, float], limits: ChipLimits) -> IntegerNetwork:
+    """The integers of a network whose format is settled: its weights lie on the grid of these scales already.
+
+    Raises
+    ------
+    TargetLimitError
+        If a slot exceeds the largest of the chip.
+    """
+    return _round_all(round_delays(network, limits, clip=False).network, scales, limits)
+
+
 def spike_counts(network: Network, spikes: SpikeTrains) -> dict[str, NDArray[np.int64]]:
     """Spikes of each neuron of the trained network: lif population -> (n_samples, size)."""
     # Spikes do not depend on the objective, but it has to go with the kind of the output.

@@ -26,6 +26,7 @@ from toolchain.deployment.target import (
 from toolchain.errors import BundleError, CheckpointError, DelaylineError
 from toolchain.network import Network, NeuronConstants, network_from_description
 from toolchain.objective import Reading
+from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
 
 
@@ -176,6 +177,13 @@ class LoihiTarget:
             dequantised_constants(integers, network),
             {"scales": {p.name: p.scale for p in integers.simulated}},
         )
+
+    def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
+        """Round a network at the scales of its format and emulate it."""
+        from hardware_targets.loihi.observation import observe
+        from hardware_targets.loihi.quantiser import round_at
+
+        return observe(round_at(network, _known_scales(hint), self._limits), spikes)
 
     def place(self, quantised: Quantised) -> Placement:
         """Put neurons on cores."""

@@ -26,7 +26,7 @@ from toolchain.training.chip import complete_recipe
 from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.straight_through import StraightThrough
 from toolchain.training.trainer import TrainingResult, prepare, train
-from toolchain.validation.ladder import float_rungs
+from toolchain.validation.ladder import float_rungs, predict
 
 NETWORK = Network(
     1.0,
@@ -133,6 +133,73 @@ def test_quantised_run_resumes_to_the_bit(
         train(cut, prepare(cut.recipe()), listener=KillAt(batches))
     train(cut, prepare(cut.recipe()), resume=True)
     assert_same_end(whole, cut)
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, TrainingResult]:
+    recipe = small("training.quantise.forward=emulator")
+    run = create_run_folder(tmp_path_factory.mktemp("emulated"), recipe)
+    return run, train(run, prepare(recipe))
+
+
+def test_emulated_training_scores_what_the_deployed_emulator_does(emulated: tuple[RunFolder, TrainingResult]) -> None:
+    """Sample by sample: the same integers, so the accuracy of training is that of the bundle, validation and test."""
+    run, result = emulated
+    assert result.best_epoch > 2
+    target = find_target("loihi2")
+    ready = prepare_deployment(run, target, Options(vendor_samples=0), lambda text: None)
+    dataset = prepare(run.recipe()).dataset
+    for samples, expected in ((dataset.test, result.test_accuracy), (dataset.valid, result.valid_accuracy)):
+        found = target.emulate(ready.quantised, samples.spikes)
+        prediction = predict(run.recipe().training.readout, found.readout_v, found.first_spikes)
+        assert float(np.mean(prediction == samples.labels)) == expected
+
+
+def test_what_is_observed_is_what_the_emulator_holds(emulated: tuple[RunFolder, TrainingResult]) -> None:
+    run, _ = emulated
+    target = find_target("loihi2")
+    ready = prepare_deployment(run, target, Options(vendor_samples=0), lambda text: None)
+    best, number_format = load_best(run.checkpoint("best"))
+    assert number_format is not None
+    spikes = ready.dataset.test.spikes.select(range(5))
+    observed = target.observe(best, number_format["hint"], spikes)
+    traces = target.emulate_traces(ready.quantised, spikes)
+    for sample in range(5):
+        assert np.array_equal(observed.spikes["hidden"].dense(sample).T, traces.spikes["hidden"][sample])
+    scale = number_format["hint"]["scales"]["output"]
+    assert observed.readout_v is not None
+    assert np.allclose(observed.readout_v * 64 * scale, traces.v["output"].transpose(0, 2, 1), rtol=1e-6)
+
+
+def test_emulated_training_resumes_to_the_bit(tmp_path: Path, emulated: tuple[RunFolder, TrainingResult]) -> None:
+    whole, _ = emulated
+    cut = create_run_folder(tmp_path, whole.recipe())
+    with pytest.raises(Killed):
+        train(cut, prepare(cut.recipe()), listener=KillAt(280))
+    train(cut, prepare(cut.recipe()), resume=True, threads=2)
+    assert_same_end(whole, cut)
+
+
+def test_emulated_training_follows_first_spikes(tmp_path: Path) -> None:
+    """A network whose outputs spike has no voltage to report; its loss rests on the chip's spikes alone."""
+    recipe = read_recipe(
+        MODELS / "yin_yang_first_spike.yaml",
+        [
+            "network.dt_ms=0.5",
+            "dataset.options={early: 3, late: 40, steps: 80}",
+            "training.rates.strength=0",
+            "training.delay_rate=0.5",
+            "training.epochs=3",
+            "training.max_slot=62",
+            "training.quantise={from_epoch: 1, calibration_samples: 20, forward: emulator}",
+            "network.populations.hidden.single_spike=false",
+            "network.populations.output.single_spike=false",
+        ],
+    )
+    run = create_run_folder(tmp_path, recipe)
+    result = train(run, prepare(recipe))
+    assert result.best_epoch > 1
+    assert run.metrics()[2]["train_loss"] < run.metrics()[0]["train_loss"]
 
 
 def test_weights_that_outgrow_the_format_are_counted_and_get_another(tmp_path: Path) -> None:

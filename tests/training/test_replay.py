@@ -34,9 +34,10 @@ def other_machine(network: Network, random: np.random.Generator) -> Network:
 
 
 def observe(states: list[State], network: Network, voltage: NDArray[np.float32] | None = None) -> Observed:
-    spikes = {}
+    spikes: dict[str, SpikeTrains] = {}
     for population in network.of_kind("lif"):
-        events = [np.nonzero(state.spikes[population.name]) for state in states]
+        rasters = [state.spikes[population.name] for state in states]
+        events = [(np.nonzero(raster)[0], np.nonzero(raster)[1]) for raster in rasters]
         spikes[population.name] = bin_events(events, population.size, STEPS)[0]
     return Observed(spikes, voltage)
 
@@ -149,4 +150,4 @@ def test_sources_beside_each_other_are_one_source() -> None:
     for sample in range(6):
         assert np.array_equal(together.dense(sample), np.concatenate([p.dense(sample) for p in parts]))
     with pytest.raises(InputError, match="do not lie beside each other"):
-        beside([parts[0], SpikeTrains(*(getattr(parts[1], f) for f in ("times", "units", "offsets")), 1, 21)])
+        beside([parts[0], replace(parts[1], n_steps=21)])

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from toolchain.errors import InputError, MissingDependencyError
 from toolchain.network import Network, NeuronConstants
 from toolchain.objective import Reading
+from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
 
 GROUP = "delayline.targets"
@@ -207,6 +208,12 @@ class Target(Protocol):
 
     def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
         """Choose a format for a network as it is now; raises TargetLimitError where there is none."""
+
+    def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
+        """What the emulator does with a network that is being trained in the format which `hint` belongs to.
+
+        The weights of the network lie on the grid of that format; raises TargetLimitError where they do not fit it.
+        """
 
     def place(self, quantised: Quantised) -> Placement:
         """Put neurons on cores; raises TargetLimitError naming the limit that is exceeded."""

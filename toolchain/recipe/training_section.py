@@ -111,10 +111,15 @@ class ValidationSection(Section):
 
 
 class QuantiseSection(Section):
-    """Train in the numbers of `deployment.target`, from after so many epochs on (`training.straight_through`)."""
+    """Train in the numbers of `deployment.target`, from after so many epochs on (`training.straight_through`).
+
+    `forward` is what the forward pass runs on: ``rounded`` weights and constants in floating point, or the target's
+    ``emulator``, bit for bit.
+    """
 
     from_epoch: Annotated[int, Field(ge=0, le=100_000)] = 0
     calibration_samples: Annotated[int, Field(ge=1)] = 50
+    forward: Literal["rounded", "emulator"] = "rounded"
 
 
 class TrainingRecipe(Section):

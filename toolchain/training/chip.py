@@ -43,11 +43,20 @@ def complete_recipe(recipe: Recipe) -> Recipe:
 
 @dataclass(frozen=True)
 class ChipNumbers:
-    """Where a run takes the number format of its target from, and from which epoch on it trains in it."""
+    """Where a run takes the number format of its target from, and from which epoch on it trains in it.
+
+    Attributes
+    ----------
+    target : whose numbers they are
+    calibration : samples that the format is chosen on
+    from_epoch : epochs in fine numbers before
+    emulated : whether the forward pass is that of the target's emulator, not the float step on rounded weights
+    """
 
     target: Target
     calibration: SpikeTrains
     from_epoch: int
+    emulated: bool
 
     @classmethod
     def of(cls, recipe: Recipe, dataset: Dataset, network: Network) -> ChipNumbers | None:
@@ -66,7 +75,8 @@ class ChipNumbers:
         chosen = np.sort(generator(recipe.training.seed, "calibration").permutation(n)[: section.calibration_samples])
         target = find_target(recipe.deployment.target)
         target.training_format(network, dataset.train.spikes.select(chosen[:1]))
-        return cls(target, dataset.train.spikes.select(chosen), section.from_epoch)
+        calibration = dataset.train.spikes.select(chosen)
+        return cls(target, calibration, section.from_epoch, section.forward == "emulator")
 
     def choose(self, network: Network) -> StraightThrough:
         """The target's format for the network as it is now; raises TargetLimitError where there is none."""

@@ -15,16 +15,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.datasets import Dataset, load_dataset
+from toolchain.datasets import Dataset, Samples, load_dataset
 from toolchain.datasets.augmentation import Augmented, plan_epoch
 from toolchain.datasets.splits import split_validation
 from toolchain.errors import CheckpointError, RecipeError, UnstableTrainingError
 from toolchain.event_graph import EventGraph, build_event_graph, flatten, unflatten
 from toolchain.network import Network
 from toolchain.network_builder import build_network, generator
+from toolchain.observed import Observed
 from toolchain.recipe import Recipe
+from toolchain.spikes import SpikeTrains
 from toolchain.storage import write_json
-from toolchain.training.backends import Engine
+from toolchain.training.backends import Engine, Responses
 from toolchain.training.checkpoints import Progress, load_best, load_checkpoint, save_checkpoint
 from toolchain.training.chip import ChipNumbers, complete_recipe, held
 from toolchain.training.engines import training_engine
@@ -171,9 +173,9 @@ class _Trainer:
         self._use_grid(number_format)
         self.taus.take(best)
         self._use_taus()
-        self.engine.set_parameters(flatten(best, "weight"), flatten(best, "delay"))
+        self.weights, self.delays = flatten(best, "weight"), flatten(best, "delay")
         test = self.dataset.test
-        prediction = self.engine.respond(test.spikes, test.labels).prediction
+        prediction = self._respond(test).prediction
         result = TrainingResult(
             best,
             progress.best_epoch,
@@ -229,23 +231,26 @@ class _Trainer:
         augmented = Augmented()
         loss, correct, done, guarded, clipped, taus_clipped, outgrown = 0.0, 0, 0, 0, 0, 0, 0
         neuron_spikes = np.zeros(self.graph.n_neurons, dtype=np.int64)
-        for index, which in enumerate(_batches(order, self.settings.batch_size)):
-            batch = plan.batch(index, which)
+        for index, chosen in enumerate(_batches(order, self.settings.batch_size)):
+            batch = plan.batch(index, chosen)
             augmented += batch.augmented
             # The gradient belongs to the parameters of its own forward pass, and no batch is left out.
             weights, beyond = held(self.weights, self.grid)
             outgrown += beyond
             self.engine.set_parameters(weights, self.delays)
             self._use_taus()
-            gradient = self.engine.gradients(batch.spikes, batch.labels, batch.which)
+            spikes, labels, which = batch.spikes, batch.labels, batch.which
+            if self._emulates:
+                spikes, labels, which = spikes.select(which), labels[which], np.arange(which.size)
+            gradient = self.engine.gradients(spikes, labels, which, self._observed(spikes, weights))
             weight_factor, delay_factor = warm_up_factors(self.settings, self.optimisers["weight"].steps)
             self.optimisers["weight"].step(self.weights, gradient.weight, factor * weight_factor)
             self.optimisers["delay"].step(self.delays, gradient.delay, factor * delay_factor)
             clipped += self._clip_delays()
             if self.taus.learned:
                 taus_clipped += self.taus.step(self.optimisers["tau"], gradient, factor * delay_factor)
-            done += which.size
-            loss += gradient.loss * which.size
+            done += chosen.size
+            loss += gradient.loss * chosen.size
             correct += gradient.correct
             guarded += gradient.guarded
             neuron_spikes += gradient.neuron_spikes
@@ -336,11 +341,27 @@ class _Trainer:
             )
 
     def _validate(self) -> tuple[float, float]:
-        self.engine.set_parameters(held(self.weights, self.grid)[0], self.delays)
+        responses = self._respond(self.dataset.valid)
+        return float(np.mean(responses.prediction == self.dataset.valid.labels)), float(responses.loss.mean())
+
+    def _respond(self, samples: Samples) -> Responses:
+        """What the network as it is now does on samples; in the arithmetic of the chip where it trains in it."""
+        weights = held(self.weights, self.grid)[0]
+        self.engine.set_parameters(weights, self.delays)
         self._use_taus()
-        valid = self.dataset.valid
-        responses = self.engine.respond(valid.spikes, valid.labels)
-        return float(np.mean(responses.prediction == valid.labels)), float(responses.loss.mean())
+        return self.engine.respond(samples.spikes, samples.labels, self._observed(samples.spikes, weights))
+
+    @property
+    def _emulates(self) -> bool:
+        """Whether the forward pass is that of the target's emulator by now."""
+        return self.grid is not None and self.chip is not None and self.chip.emulated
+
+    def _observed(self, spikes: SpikeTrains, weights: NDArray[np.float32]) -> Observed | None:
+        """What the target's emulator does with these weights, or None where the forward pass is the engine's own."""
+        if self.grid is None or self.chip is None or not self.chip.emulated:
+            return None
+        network = unflatten(self.network, weights, self.delays)
+        return self.chip.target.observe(network, self.grid.format.hint, spikes)
 
     def _clip_delays(self) -> int:
         limit = np.float32(self.settings.largest_slot)
