@@ -7,11 +7,10 @@ from numpy.typing import NDArray
 
 from hardware_targets.loihi.emulator import emulate
 from hardware_targets.loihi.integer_network import IntegerNetwork
+from hardware_targets.loihi.rounding import SHIFT
 from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains, concatenate
 
-SHIFT = 64
-"""A voltage of one weight unit is 64: the chip shifts arriving weights left by 6."""
 AT_ONCE = 2**28
 """Bytes of traces that are held at a time; u, v and the spike of a neuron at a step are 9."""
 

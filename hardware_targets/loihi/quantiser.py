@@ -26,18 +26,18 @@ from numpy.typing import NDArray
 
 from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.emulator import Emulation, emulate
-from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
+from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation
 from hardware_targets.loihi.limits import ChipLimits
+from hardware_targets.loihi.refinement import refine
+from hardware_targets.loihi.rounding import rms_ratio, round_projection, round_weights
 from toolchain.errors import TargetLimitError
-from toolchain.network import Network, NeuronConstants, Population, Projection
+from toolchain.network import Network, Population
 from toolchain.objective import Objective, Reading
-from toolchain.spikes import SpikeTrains
+from toolchain.spikes import SpikeTrains, bin_events
 from toolchain.training.backends import make_engine
 
 SCALES_PER_OCTAVE = 16
 HEADROOM_BITS = 1
-SHIFT = 64
-"""The chip shifts arriving weights and the threshold left by 6 before they meet u and v."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,8 @@ def quantise_network(
         integers = _round_all(network, known, limits)
         if not _overflowing(network, emulate(integers, calibration)):
             return integers
-    trained_counts = spike_counts(network, calibration)
+    trained = trained_spikes(network, calibration)
+    trained_counts = {p.name: spike_counts(trained[p.name]) for p in network.of_kind("lif")}
     ceilings = {p.name: _largest_scale(network, p, limits) for p in simulated}
     while True:
         _lower_to_fit(network, ceilings, calibration, limits)
@@ -120,7 +121,7 @@ def quantise_network(
             scales[name] = min(changed, key=changed.__getitem__)
         integers = _round_all(network, scales, limits)
         if not _overflowing(network, emulate(integers, calibration)):
-            return integers
+            return _refined(network, integers, calibration, trained, limits)
         # The spikes that changed with the last scale brought a state beyond the headroom: leave more of it.
         ceilings = {name: ceiling / 2 for name, ceiling in ceilings.items()}
 
@@ -136,17 +137,53 @@ def round_at(network: Network, scales: Mapping[str, float], limits: ChipLimits) 
     return _round_all(round_delays(network, limits, clip=False).network, scales, limits)
 
 
-def spike_counts(network: Network, spikes: SpikeTrains) -> dict[str, NDArray[np.int64]]:
-    """Spikes of each neuron of the trained network: lif population -> (n_samples, size)."""
+def trained_spikes(network: Network, spikes: SpikeTrains) -> dict[str, SpikeTrains]:
+    """What the trained network does with these samples: every population but a leaky readout -> its spikes."""
     # Spikes do not depend on the objective, but it has to go with the kind of the output.
     reading: Reading = "first_spike" if network.readout.kind == "lif" else "sum"
     engine = make_engine("cpu", network, spikes.n_steps, max_slot=network.max_slot, objective=Objective(reading))
-    counts = {p.name: np.zeros((spikes.n_samples, p.size), dtype=np.int64) for p in network.of_kind("lif")}
-    for sample in range(spikes.n_samples):
-        trace = engine.trace(spikes, sample)
-        for name, array in counts.items():
-            array[sample] = np.bincount(trace.spikes[name][1], minlength=array.shape[1])
-    return counts
+    traces = [engine.trace(spikes, sample).spikes for sample in range(spikes.n_samples)]
+    return {
+        p.name: bin_events([trace[p.name] for trace in traces], p.size, spikes.n_steps)[0]
+        for p in network.populations
+        if p.kind != "leaky_readout"
+    }
+
+
+def spike_counts(trains: SpikeTrains) -> NDArray[np.int64]:
+    """Spikes of each neuron in each sample, (n_samples, n_units)."""
+    sample = np.repeat(np.arange(trains.n_samples), np.diff(trains.offsets))
+    counts = np.bincount(sample * trains.n_units + trains.units, minlength=trains.n_samples * trains.n_units)
+    return counts.reshape(trains.n_samples, trains.n_units)
+
+
+def _changed(
+    network: Network, integers: IntegerNetwork, calibration: SpikeTrains, trained: Mapping[str, SpikeTrains]
+) -> int:
+    """By how many spikes the neurons of all lif populations differ from the trained network, sample by sample."""
+    result = emulate(integers, calibration)
+    return sum(
+        int(np.abs(result.neuron_counts[p.name] - spike_counts(trained[p.name])).sum()) for p in network.of_kind("lif")
+    )
+
+
+def _refined(
+    network: Network,
+    integers: IntegerNetwork,
+    calibration: SpikeTrains,
+    trained: Mapping[str, SpikeTrains],
+    limits: ChipLimits,
+) -> IntegerNetwork:
+    """The same format, weights rounded together: where that is better on the calibration data and overflows nothing."""
+    best, changed = integers, _changed(network, integers, calibration, trained)
+    for population in (network[p.name] for p in integers.simulated):
+        tried = refine(network, best, population, trained, limits)
+        if _overflowing(network, emulate(tried, calibration)):
+            continue
+        now = _changed(network, tried, calibration, trained)
+        if now <= changed:
+            best, changed = tried, now
+    return best
 
 
 def _lower_to_fit(network: Network, ceilings: dict[str, float], calibration: SpikeTrains, limits: ChipLimits) -> None:
@@ -246,80 +283,3 @@ def _round_population(population: Population, dt_ms: float, scale: float, limits
         vth = max(1, math.floor(scale * population.threshold * (1 + 1e-12)))
         scale = vth / population.threshold
     return IntegerPopulation(population.name, population.kind, population.size, du, dv, vth, scale)
-
-
-def round_weights(
-    weights: NDArray[np.float64], factor: float, limits: ChipLimits
-) -> tuple[NDArray[np.int32], int, int]:
-    """Round weights to even integers with the smallest shared exponent that holds them all.
-
-    Parameters
-    ----------
-    weights : any shape, float
-    factor : weight units for one unit of weight (gain * scale)
-
-    Returns
-    -------
-    integer, exponent, clipped : even integers of the same shape, 0 <= exponent, how many had to be clipped
-    """
-    low, high = limits["weight_min"] // 2, limits["weight_max"] // 2
-    scaled = weights * factor
-    exponent = limits["weight_exponent_min"]
-    while True:
-        halves = np.rint(scaled / 2.0 ** (exponent + 1))
-        clipped = int(np.count_nonzero((halves < low) | (halves > high)))
-        if not clipped or exponent == limits["weight_exponent_max"]:
-            break
-        exponent += 1
-    return (2 * np.clip(halves, low, high)).astype(np.int32), exponent, clipped
-
-
-def round_projection(
-    projection: Projection, target: Population, dt_ms: float, scale: float, limits: ChipLimits
-) -> IntegerProjection:
-    """Quantise one projection at the scale of its target population."""
-    factor = shared_constants(target, dt_ms).gain * scale
-    integer, exponent, _ = round_weights(projection.weight.astype(np.float64), factor, limits)
-    return IntegerProjection(
-        projection.source, projection.target, integer, exponent, projection.slots(), projection.mask
-    )
-
-
-def weight_unit(projection: IntegerProjection, integers: IntegerNetwork, network: Network) -> float:
-    """Trained weight that two units of an integer weight stand for: weights are even."""
-    target = network[projection.target]
-    factor = NeuronConstants.of(target, network.dt_ms).gain * integers[target.name].scale
-    return float(2.0 ** (projection.exponent + 1) / factor)
-
-
-def dequantised_weights(integers: IntegerNetwork, network: Network) -> Network:
-    """Float network with the weights that the integers stand for; delays are the integer slots."""
-    arrays = {}
-    for projection in integers.projections:
-        target = network[projection.target]
-        factor = shared_constants(target, network.dt_ms).gain * integers[projection.target].scale
-        weight = np.ldexp(projection.weight.astype(np.float64), projection.exponent) / factor
-        arrays[projection.name] = (weight.astype(np.float32), projection.slots.astype(np.float32))
-    return network.with_arrays(arrays)
-
-
-def dequantised_constants(integers: IntegerNetwork, network: Network) -> dict[str, NeuronConstants]:
-    """Neuron constants that the integers stand for; the gain is in the weights and keeps its trained value."""
-    constants = {}
-    for population in integers.simulated:
-        trained = shared_constants(network[population.name], network.dt_ms)
-        # The chip asks v > vth << 6, so the smallest voltage that spikes is one more.
-        threshold = (population.vth * SHIFT + 1) / (SHIFT * population.scale)
-        constants[population.name] = NeuronConstants(
-            (4096 - population.dv) / 4096,
-            (4096 - (population.du + 1)) / 4096,
-            trained.gain,
-            threshold if population.kind == "lif" else math.inf,
-        )
-    return constants
-
-
-def rms_ratio(error: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
-    """Root mean square of the error over that of the reference; 0 for an empty or zero reference."""
-    power = float(np.sum(reference**2))
-    return math.sqrt(float(np.sum(error**2)) / power) if power else 0.0

@@ -56,21 +56,21 @@ class LoihiQuantised:
     @property
     def weighted(self) -> Network:
         """Weights that the integers stand for, integer slots."""
-        from hardware_targets.loihi.quantiser import dequantised_weights
+        from hardware_targets.loihi.rounding import dequantised_weights
 
         return dequantised_weights(self.integers, self.trained)
 
     @property
     def constants(self) -> Mapping[str, NeuronConstants]:
         """Decays and thresholds that the integers stand for."""
-        from hardware_targets.loihi.quantiser import dequantised_constants
+        from hardware_targets.loihi.rounding import dequantised_constants
 
         return dequantised_constants(self.integers, self.trained)
 
     @property
     def projection_errors(self) -> Sequence[ProjectionError]:
         """Loss of each projection, from the arrays themselves."""
-        from hardware_targets.loihi.quantiser import rms_ratio, round_weights
+        from hardware_targets.loihi.rounding import rms_ratio, round_weights
 
         limits, found = read_limits(self.chip), []
         weighted = {p.name: p.weight.astype(np.float64) for p in self.weighted.projections}
@@ -165,7 +165,8 @@ class LoihiTarget:
 
     def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
         """Quantise the network as it is and keep its scales and exponents."""
-        from hardware_targets.loihi.quantiser import dequantised_constants, quantise_network, round_delays, weight_unit
+        from hardware_targets.loihi.quantiser import quantise_network, round_delays
+        from hardware_targets.loihi.rounding import dequantised_constants, weight_unit
 
         limits = self._limits
         integers = quantise_network(round_delays(network, limits, clip=False).network, calibration, limits)

@@ -15,7 +15,8 @@ from hypothesis.extra.numpy import arrays
 from hardware_targets.loihi import loihi2
 from hardware_targets.loihi.emulator import emulate
 from hardware_targets.loihi.limits import read_limits
-from hardware_targets.loihi.quantiser import quantise_network, round_delays, round_weights
+from hardware_targets.loihi.quantiser import quantise_network, round_delays
+from hardware_targets.loihi.rounding import round_weights
 from tests.networks import SHAPES, random_network, random_spikes
 from toolchain.errors import TargetLimitError
 from toolchain.network import Network, NeuronConstants, Population, make_projection
