@@ -30,15 +30,25 @@ from numpy.typing import NDArray
 
 from hardware_targets.loihi.emulator_tables import (
     CLIPS,
+    CURRENT_WRAPPED,
+    EVENT,
+    NEURON,
+    NOTHING,
     PEAK,
+    POPULATION,
     SPIKES,
+    STATE_MAX,
+    STEP,
+    SUM_WRAPPED,
+    VALUE,
+    VOLTAGE_CLIPPED,
     WRAPS,
     Records,
     build_tables,
     first_neurons,
 )
-from hardware_targets.loihi.integer_network import IntegerNetwork, check_integers
-from toolchain.errors import InputError, NetworkError
+from hardware_targets.loihi.integer_network import READOUT_VTH, IntegerNetwork, check_integers
+from toolchain.errors import InputError, NetworkError, TargetLimitError
 from toolchain.spikes import SpikeTrains
 
 
@@ -76,10 +86,15 @@ class Emulation:
 
 
 def emulate(
-    network: IntegerNetwork, spikes: SpikeTrains, *, traces: bool = False, threads: int | None = None
+    network: IntegerNetwork,
+    spikes: SpikeTrains,
+    *,
+    traces: bool = False,
+    threads: int | None = None,
+    strict: bool = False,
 ) -> Emulation:
     """Run a network once; `Emulator` is for one that runs again and again. See there for parameters and errors."""
-    return Emulator(network).run(spikes, traces=traces, threads=threads)
+    return Emulator(network).run(spikes, traces=traces, threads=threads, strict=strict)
 
 
 class Emulator:
@@ -106,7 +121,9 @@ class Emulator:
         self._readout = readouts[0] if readouts else None
         self._tables = build_tables(network)
 
-    def run(self, spikes: SpikeTrains, *, traces: bool = False, threads: int | None = None) -> Emulation:
+    def run(
+        self, spikes: SpikeTrains, *, traces: bool = False, threads: int | None = None, strict: bool = False
+    ) -> Emulation:
         """Run every sample from the zero state and return voltages of the readout and all counts.
 
         Parameters
@@ -114,11 +131,14 @@ class Emulator:
         spikes : input; its units are the neurons of the spike sources, in the order of the network
         traces : also keep u, v and spikes of every neuron at every step (9 bytes each)
         threads : samples run at the same time; None uses every core this process may use
+        strict : refuse the first wrap, clip or spike of a readout instead of counting it
 
         Raises
         ------
         InputError
             If the spikes are of another number of units than the network has, or `threads` is below 1.
+        TargetLimitError
+            If `strict` and something overflowed: the first of the first sample in which anything did.
         """
         # Numba, which takes half a second to import, comes with the kernels.
         from hardware_targets.loihi.emulator_kernel import run_samples
@@ -131,6 +151,8 @@ class Emulator:
             spikes.n_samples,
             _default_threads() if threads is None else threads,
         )
+        if strict:
+            self._refuse_overflow(records)
         return self._emulation(spikes, records, traces)
 
     def _make_records(self, n_samples: int, n_steps: int, traces: bool) -> Records:
@@ -172,6 +194,25 @@ class Emulator:
             u={name: records.u[:, :, part] for name, part in traced.items()},
             v={name: records.v[:, :, part] for name, part in traced.items()},
             spikes={name: records.spikes[:, :, part] for name, part in traced.items()},
+        )
+
+    def _refuse_overflow(self, records: Records) -> None:
+        """Raise for the first overflow of the first sample that has one."""
+        samples = np.flatnonzero(records.overflow[:, EVENT] != NOTHING)
+        if not samples.size:
+            return
+        overflow = records.overflow[samples[0]].tolist()
+        population = self._network.simulated[overflow[POPULATION]]
+        value = overflow[VALUE]
+        what = {
+            SUM_WRAPPED: f"current {value} is outside -2147483648..2147483647, the 32 bits of its sum, and wraps",
+            CURRENT_WRAPPED: f"current {value} is outside {-STATE_MAX}..{STATE_MAX + 1} and wraps",
+            VOLTAGE_CLIPPED: f"voltage {value} is outside {-STATE_MAX}..{STATE_MAX} and is clipped",
+        }.get(overflow[EVENT], f"voltage {value} exceeds {READOUT_VTH << 6}, so that the readout spikes and loses it")
+        raise TargetLimitError(
+            f"population {population.name}: in sample {samples[0]}, neuron {overflow[NEURON]}, step {overflow[STEP]}, "
+            f"the {what}; raise deployment.calibration_samples, so that its scale leaves room for it, or leave out "
+            "strict to have it counted only"
         )
 
 
