@@ -38,7 +38,7 @@ if __name__ == "__main__":
 """
 
 
-N_NETWORKS = 50
+N_NETWORKS, N_ALL = 50, 500
 
 Run = tuple[IntegerNetwork, SpikeTrains, LavaTraces]
 
@@ -73,6 +73,16 @@ def test_emulator_equals_lava(lava_runs: list[Run], index: int) -> None:
     """Spikes, u and v equal Lava's fixed_pt processes at every step of every sample."""
     network, spikes, theirs = lava_runs[index]
     assert_equal_traces(emulate(network, spikes, traces=True), theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.lava
+@needs_lava
+@pytest.mark.parametrize("first", range(N_NETWORKS, N_ALL, N_NETWORKS))
+def test_emulator_equals_lava_on_many_more(first: int, tmp_path: Path) -> None:
+    networks = [random_network(seed) for seed in range(first, first + N_NETWORKS)]
+    for network, spikes, theirs in run_in_lava(networks, tmp_path, timeout_s=500):
+        assert_equal_traces(emulate(network, spikes, traces=True), theirs)
 
 
 @pytest.mark.lava
