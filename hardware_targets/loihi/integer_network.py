@@ -144,9 +144,9 @@ def check_integers(network: IntegerNetwork) -> None:
                 "largest there is; quantise again"
             )
     for projection in network.projections:
-        name, exists = projection.name, projection.exists
-        weight, slots = projection.weight[exists], projection.slots[exists]
-        unusable = (weight < -256) | (weight > 254) | (weight % 2 != 0)
+        name, mask = projection.name, projection.mask
+        weight, slots = (a if mask is None else a[mask] for a in (projection.weight, projection.slots))
+        unusable = (weight < -256) | (weight > 254) | ((weight & 1) == 1)
         if unusable.any():
             raise NetworkError(
                 f"projection {name}: weight {weight[unusable][0]} is not an even number in -256..254; quantise again"

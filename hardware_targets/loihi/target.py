@@ -190,11 +190,11 @@ class LoihiTarget:
         """Put neurons on cores."""
         return place_network(_integers(quantised), self._limits)
 
-    def emulate(self, quantised: Quantised, spikes: SpikeTrains) -> EmulatedResponses:
-        """Run all samples in the chip's integers."""
+    def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
+        """Run all samples in the chip's integers; `strict` refuses a wrap, a clip and a spike of a readout."""
         from hardware_targets.loihi.emulator import emulate
 
-        result = emulate(_integers(quantised), spikes)
+        result = emulate(_integers(quantised), spikes, strict=strict)
         overflows = {
             p.name: {
                 "current wrapped": result.wraps[p.name],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hardware_targets.loihi import LoihiTarget
+from hardware_targets.loihi.target import LoihiQuantised
 from toolchain.deployment.target import Quantised, Traces
 from toolchain.errors import MissingDependencyError
+from toolchain.network import Network
 from toolchain.spikes import SpikeTrains
 
 Fault = Callable[[Traces], None]
@@ -45,3 +49,20 @@ class FaultyVendor(LoihiTarget):
             {k: a[:samples] for k, a in self._traces.v.items()},
             {k: a[:samples] for k, a in self._traces.spikes.items()},
         )
+
+
+class CarelessTarget(FaultyVendor):
+    """One that quantises with the largest exponents there are, so that states overflow."""
+
+    def quantise(
+        self,
+        network: Network,
+        calibration: SpikeTrains,
+        *,
+        clip_delays: bool,
+        hint: Mapping[str, Any] | None = None,
+    ) -> LoihiQuantised:
+        """Quantise with care, then spoil it."""
+        quantised = super().quantise(network, calibration, clip_delays=clip_delays, hint=hint)
+        projections = tuple(replace(p, exponent=7) for p in quantised.integers.projections)
+        return replace(quantised, integers=replace(quantised.integers, projections=projections))

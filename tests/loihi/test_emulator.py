@@ -1,22 +1,17 @@
-"""The emulator against arithmetic written here, and against lava-nc at every step."""
+"""The emulator against arithmetic written in the tests."""
 
 from __future__ import annotations
 
-import os
-import sys
-import textwrap
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from hardware_targets.loihi.emulator import Emulation, emulate
+from hardware_targets.loihi.emulator import emulate
 from hardware_targets.loihi.integer_network import (
     READOUT_VTH,
     IntegerNetwork,
@@ -24,72 +19,24 @@ from hardware_targets.loihi.integer_network import (
     IntegerProjection,
     check_integers,
 )
-from hardware_targets.loihi.lava_export import write_lava_folder
-from hardware_targets.loihi.lava_runner import INTERPRETER_VARIABLE, LavaTraces, _read_traces, _run_session
-from tests.loihi import needs_lava
-from tests.loihi.random_networks import (
-    assert_equal_traces,
-    has_delayed_self_projection,
-    random_network,
-)
+from tests.loihi.lava_step import Neuron, lava_step
+from tests.loihi.random_networks import assert_equal_traces, random_network
+from tests.loihi.small_networks import READOUT, projection, trains
 from toolchain.errors import InputError, NetworkError
-from toolchain.spikes import SpikeTrains, bin_events
-
-N_NETWORKS = 50
-
-
-def int32(value: int) -> int:
-    """What is left of an integer in 32 bits."""
-    return (value + 2**31) % 2**32 - 2**31
-
-
-def decayed(value: int, keep: int) -> int:
-    """Decay toward zero: int() cuts, and the quotient of 4096 is exact in a Python integer."""
-    magnitude = abs(value) * keep // 4096
-    return magnitude if value >= 0 else -magnitude
 
 
 def reference(inputs: list[int], population: IntegerPopulation) -> tuple[list[tuple[int, int, bool]], int, int]:
     """u, v and spike of one neuron after each step, and how often u wrapped and v was clipped."""
     u = v = wraps = clips = 0
     states = []
-    for a in inputs:
-        exact = decayed(u, 4096 - (population.du + 1)) + 64 * a
-        u = int32(exact)
-        if u > 2**23:
-            u -= 2**24
-        elif u <= -(2**23):
-            u += 2**24
-        wraps += u != exact
-        exact = decayed(v, 4096 - population.dv) + u
-        v = min(max(int32(exact), -(2**23) + 1), 2**23 - 1)
-        clips += v != exact
-        spike = v > 64 * population.vth
-        v = 0 if spike else v
+    for arriving in inputs:
+        after = lava_step(Neuron(u, v, arriving), population.du, population.dv)
+        wraps += after.u != after.current
+        clips += after.v != after.voltage
+        spike = after.v > 64 * population.vth
+        u, v = after.u, 0 if spike else after.v
         states.append((u, v, spike))
     return states, wraps, clips
-
-
-def trains(raster: NDArray[np.bool_]) -> SpikeTrains:
-    """One sample from a raster (n_steps, n_units)."""
-    times, units = np.nonzero(raster)
-    return bin_events([(times, units)], raster.shape[1], raster.shape[0])[0]
-
-
-def projection(
-    source: str,
-    target: str,
-    weight: list[list[int]],
-    slots: int | list[list[int]] = 0,
-    exponent: int = 0,
-    mask: NDArray[np.bool_] | None = None,
-) -> IntegerProjection:
-    array = np.array(weight, dtype=np.int32)
-    full = np.broadcast_to(np.array(slots, dtype=np.int64), array.shape).copy()
-    return IntegerProjection(source, target, array, exponent, full, mask)
-
-
-READOUT = IntegerPopulation("out", "leaky_readout", 1, 0, 100, READOUT_VTH)
 
 
 # Each neuron gets any sum of up to three terms: a crowd that fires as one, and two single synapses.
@@ -158,6 +105,17 @@ def test_a_spike_of_step_t_on_slot_k_arrives_at_t_plus_1_plus_k() -> None:
     expected = np.zeros((80, 63), dtype=np.int32)
     expected[5 + 1 + slots[0], np.arange(63)] = 2 * 2**3 * 64
     np.testing.assert_array_equal(voltage, expected)
+
+
+def test_a_voltage_at_the_threshold_is_no_spike() -> None:
+    """With full decay v is the arriving sum, here vth << 6 for the first neuron and a little more for the second."""
+    lif = IntegerPopulation("lif", "lif", 2, 4095, 4096, 100)
+    network = IntegerNetwork(
+        1.0, (IntegerPopulation("in", "spike_source", 1), lif, READOUT), (projection("in", "lif", [[100, 102]]),)
+    )
+    result = emulate(network, trains(np.array([[True], [False]])), traces=True)
+    assert result.spikes["lif"][0].tolist() == [[False, False], [False, True]]
+    assert result.v["lif"][0].tolist() == [[0, 0], [6400, 0]]
 
 
 def test_a_saturated_readout_spikes_and_is_counted() -> None:
@@ -273,134 +231,3 @@ def test_misfits_are_refused() -> None:
         emulate(network, replace(spikes, n_units=spikes.n_units + 1))
     with pytest.raises(InputError, match="threads 0 is below 1"):
         emulate(network, spikes, threads=0)
-
-
-# --- against lava-nc -------------------------------------------------------------------------------
-
-# One process of the operating system imports Lava once and runs the exported scripts one by one.
-BATCH = """
-import importlib.util, pathlib, sys
-import numpy as np
-
-def module(folder):
-    spec = importlib.util.spec_from_file_location(folder.name, folder / "network.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
-
-if __name__ == "__main__":
-    for folder in sorted(pathlib.Path(sys.argv[1]).iterdir()):
-        np.savez(folder / "traces.npz", **module(folder).run())
-"""
-
-
-def wide_network() -> tuple[IntegerNetwork, SpikeTrains]:
-    """Enough synapses that fire at once to leave 32 bits, through each of Lava's four kinds of projection."""
-    n = 2200
-    weight = np.full((n, 2), 254, dtype=np.int32)
-    weight[:, 1] = -256
-    slots, mask = np.zeros((n, 2), dtype=np.int64), np.ones((n, 2), dtype=np.bool_)
-    slots[::2] = 3
-    mask[5] = False
-    kinds = {
-        "dense": (slots * 0, None),
-        "delayed": (slots, None),
-        "sparse": (slots * 0, mask),
-        "both": (slots, mask),
-    }
-    populations = [IntegerPopulation("in", "spike_source", n), READOUT]
-    populations += [IntegerPopulation(name, "lif", 2, 300, 200, 100) for name in kinds]
-    projections = [IntegerProjection("in", name, weight, 7, k, m) for name, (k, m) in kinds.items()]
-    projections.append(projection("dense", "out", [[20], [30]]))
-    raster = np.zeros((12, n), dtype=np.bool_)
-    raster[[1, 2, 6]] = True
-    return IntegerNetwork(1.0, tuple(populations), tuple(projections)), trains(raster)
-
-
-@pytest.fixture(scope="module")
-def lava_runs(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> list[tuple[IntegerNetwork, SpikeTrains, LavaTraces]]:
-    """The random networks and the wide one, with what Lava computed for each."""
-    root = tmp_path_factory.mktemp("lava")
-    networks = [*(random_network(seed) for seed in range(N_NETWORKS)), wide_network()]
-    for i, (network, spikes) in enumerate(networks):
-        write_lava_folder(network, spikes, None, root / f"net_{i:02d}")
-    script = tmp_path_factory.mktemp("batch") / "batch.py"
-    script.write_text(textwrap.dedent(BATCH))
-    python = os.environ.get(INTERPRETER_VARIABLE, sys.executable)
-    _run_session([python, str(script), str(root)], script.parent, timeout_s=500)
-    return [(network, spikes, read(root / f"net_{i:02d}", spikes)) for i, (network, spikes) in enumerate(networks)]
-
-
-def read(folder: Path, spikes: SpikeTrains) -> LavaTraces:
-    return _read_traces(folder / "traces.npz", spikes.n_samples, spikes.n_steps, 0.0)
-
-
-@pytest.mark.lava
-@needs_lava
-@pytest.mark.parametrize("index", range(N_NETWORKS + 1))
-def test_emulator_equals_lava(lava_runs: list[tuple[IntegerNetwork, SpikeTrains, LavaTraces]], index: int) -> None:
-    """Spikes, u and v equal Lava's fixed_pt processes at every step of every sample."""
-    network, spikes, theirs = lava_runs[index]
-    assert_equal_traces(emulate(network, spikes, traces=True), theirs)
-
-
-@pytest.mark.lava
-@needs_lava
-def test_the_networks_reached_the_corners(
-    lava_runs: list[tuple[IntegerNetwork, SpikeTrains, LavaTraces]],
-) -> None:
-    results = [emulate(network, spikes, traces=True) for network, spikes, _ in lava_runs]
-
-    def total(field: Callable[[Emulation], dict[str, int]]) -> int:
-        return sum(sum(field(result).values()) for result in results)
-
-    assert total(lambda r: r.wraps) > 100
-    assert total(lambda r: r.clips) > 100
-    assert total(lambda r: r.readout_spikes) > 10
-    networks = [network for network, _, _ in lava_runs]
-    projections = [p for network in networks for p in network.projections]
-    assert sum(p.mask is not None for p in projections) > 20
-    assert sum(p.mask is not None and bool(p.slots.max() > 20) for p in projections) > 2
-    assert sum(has_delayed_self_projection(network) for network in networks) > 5
-    assert max(int(p.slots.max()) for p in projections) == 62
-    assert {p.exponent for p in projections} >= {0, 1, 2, 5, 6, 7}
-    assert min(p.weight.min() for p in projections) == -256
-    assert max(p.weight.max() for p in projections) == 254
-    # The wide network left 32 bits, not 24 only: one wrap of 2^24 does not bring such a current back.
-    assert max(np.abs(u.astype(np.int64)).max() for u in results[-1].u.values()) > 2**23
-    # Spikes were under way at the ends of samples: run on without a reset, later samples differ.
-    leaking = 0
-    for (network, spikes, _), result in zip(lava_runs, results, strict=True):
-        if spikes.n_samples > 1:
-            sample = np.repeat(np.arange(spikes.n_samples), np.diff(spikes.offsets))
-            times = (spikes.times + sample * spikes.n_steps).astype(np.int32)
-            ends = np.array([0, times.size])
-            n_steps = spikes.n_samples * spikes.n_steps
-            joined = SpikeTrains(times, spikes.units, ends, spikes.n_units, n_steps)
-            leaking += not np.array_equal(emulate(network, joined).readout_v.ravel(), result.readout_v.ravel())
-    assert leaking > 15
-
-
-@pytest.mark.lava
-@needs_lava
-@pytest.mark.parametrize("by", [1, -1])
-def test_one_slot_off_by_one_is_found(lava_runs: list[tuple[IntegerNetwork, SpikeTrains, LavaTraces]], by: int) -> None:
-    planted = 0
-    for network, spikes, theirs in lava_runs[:10]:
-        first = next(p for p in network.projections if network[p.source].kind == "spike_source")
-        # Every source spikes; take a synapse whose slot leaves room on both sides.
-        usable = np.argwhere((first.weight != 0) & (first.slots >= 1) & (first.slots < 30))
-        if not usable.size:
-            continue
-        slots = first.slots.copy()
-        slots[tuple(usable[0])] += by
-        wrong = replace(
-            network,
-            projections=tuple(replace(p, slots=slots) if p is first else p for p in network.projections),
-        )
-        with pytest.raises(AssertionError, match=rf"first difference: .*{first.target}.*step \d+, sample \d+"):
-            assert_equal_traces(emulate(wrong, spikes, traces=True), theirs)
-        planted += 1
-    assert planted >= 3

@@ -26,6 +26,9 @@ Sets = Annotated[
     Optional[list[str]],  # noqa: UP045 (typer reads annotations at run time)
     typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the recipe, as training.epochs=5."),
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Make the first overflow of a state in the emulator an error (exit code 3).")
+]
 Timeout = Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time limit of the vendor's code.")]
 
 
@@ -88,6 +91,7 @@ def deploy(
     clip_delays: Annotated[
         bool, typer.Option("--clip-delays", help="Cut delays beyond the chip's largest slot instead of refusing them.")
     ] = False,
+    strict: Strict = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Quantise and place, print resources, write nothing.")
     ] = False,
@@ -97,7 +101,7 @@ def deploy(
     from toolchain.cli import deploy_command
 
     samples = 0 if no_vendor else vendor_samples
-    emit(*deploy_command.run(run, target, samples, vendor_timeout, clip_delays, dry_run, json))
+    emit(*deploy_command.run(run, target, samples, vendor_timeout, clip_delays, strict, dry_run, json))
 
 
 @app.command()
@@ -109,12 +113,13 @@ def validate(
         typer.Option(min=1, help="Test samples; all that the device can get if left out."),
     ] = None,
     vendor_timeout: Timeout = 300.0,
+    strict: Strict = False,
     json: Json = False,
 ) -> None:
     """Run a bundle again on a device and compare it with the emulator."""
     from toolchain.cli import deploy_command
 
-    emit(*deploy_command.run_validation(bundle, on, samples, vendor_timeout, json))
+    emit(*deploy_command.run_validation(bundle, on, samples, vendor_timeout, strict, json))
 
 
 @app.command()

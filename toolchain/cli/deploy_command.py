@@ -17,6 +17,7 @@ def run(
     vendor_samples: int | None,
     vendor_timeout_s: float,
     clip_delays: bool,
+    strict: bool,
     dry_run: bool,
     json: bool,
 ) -> tuple[Any, bool, int]:
@@ -29,7 +30,7 @@ def run(
         raise CheckpointError(f"run folder {path} does not exist; give a folder that `delayline train` made")
     run_folder = RunFolder(path)
     target = find_target(target_name or run_folder.recipe().deployment.target)
-    options = Options(vendor_samples, vendor_timeout_s, clip_delays)
+    options = Options(vendor_samples, vendor_timeout_s, clip_delays, strict)
     if dry_run:
         with shown_making():
             resources = [vars(r) for r in prepare(run_folder, target, options, say).placement.resources]
@@ -41,11 +42,13 @@ def run(
     return ({**content, "bundle": str(folder)} if json else _text(content, folder)), json, code
 
 
-def run_validation(path: Path, device: str, samples: int | None, timeout_s: float, json: bool) -> tuple[Any, bool, int]:
+def run_validation(
+    path: Path, device: str, samples: int | None, timeout_s: float, strict: bool, json: bool
+) -> tuple[Any, bool, int]:
     """Validate a bundle; exit code 1 if the device differs from the emulator."""
     from toolchain.validation.validate import validate
 
-    result = validate(path, device, samples=samples, timeout_s=timeout_s)
+    result = validate(path, device, samples=samples, timeout_s=timeout_s, strict=strict)
     code = 1 if result.equal is False else 0
     if json:
         return result.to_json(), True, code

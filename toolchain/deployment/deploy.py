@@ -42,11 +42,13 @@ class Options:
     vendor_samples : test samples that the vendor's code runs; None for the recipe's number, 0 for none
     vendor_timeout_s : time that it may take altogether
     clip_delays : cut delays at the target's largest slot (counted and reported) instead of refusing them
+    strict : refuse the first overflow of a state on the test set instead of counting and reporting all
     """
 
     vendor_samples: int | None = None
     vendor_timeout_s: float = 300.0
     clip_delays: bool = False
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     Raises
     ------
     CheckpointError, RecipeError, TargetLimitError
-        As `prepare`.
+        As `prepare`; the last also for an overflow where `options.strict`.
     InputError
         If more vendor samples are asked for than the test set has.
     MissingDependencyError
@@ -113,7 +115,7 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     prepared = prepare(run, target, options, say)
     recipe, test, quantised = prepared.recipe, prepared.dataset.test, prepared.quantised
     say(f"emulate {test.labels.size} test samples")
-    emulated = target.emulate(quantised, test.spikes)
+    emulated = target.emulate(quantised, test.spikes, strict=options.strict)
     ladder = float_rungs(recipe, prepared.trained, quantised, test)
     ladder.append(
         Rung(

@@ -218,8 +218,12 @@ class Target(Protocol):
     def place(self, quantised: Quantised) -> Placement:
         """Put neurons on cores; raises TargetLimitError naming the limit that is exceeded."""
 
-    def emulate(self, quantised: Quantised, spikes: SpikeTrains) -> EmulatedResponses:
-        """Run all samples in the chip's arithmetic."""
+    def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
+        """Run all samples in the chip's arithmetic.
+
+        If `strict`, the first overflow is a TargetLimitError that names sample, population, neuron, step, value and
+        limit, instead of a count.
+        """
 
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples and keep every spike, u and v."""

@@ -30,7 +30,9 @@ class ValidationResult:
         return asdict(self)
 
 
-def validate(path: Path, device: str, *, samples: int | None, timeout_s: float) -> ValidationResult:
+def validate(
+    path: Path, device: str, *, samples: int | None, timeout_s: float, strict: bool = False
+) -> ValidationResult:
     """Run a bundle on a device and compare it with the emulator.
 
     Parameters
@@ -39,6 +41,7 @@ def validate(path: Path, device: str, *, samples: int | None, timeout_s: float) 
     device : ``emulator`` (scores the test set) or the target's vendor, as ``lava``
     samples : how many test samples; None for all on the emulator, all that the bundle carries for the vendor
     timeout_s : time limit of a vendor run
+    strict : refuse samples on which a state overflows in the emulator, before any other device runs them
 
     Raises
     ------
@@ -48,13 +51,15 @@ def validate(path: Path, device: str, *, samples: int | None, timeout_s: float) 
         If the target has no such device, or more samples are asked for than there are.
     MissingDependencyError
         If the device is absent or does not answer.
+    TargetLimitError
+        If `strict` and a state overflows.
     """
     bundle = read_bundle(path)
     vendor = bundle.target.vendor
     if device not in ("emulator", vendor):
         raise InputError(f"device {device!r} does not exist for {bundle.target.name}; known: emulator, {vendor}")
     run = _on_emulator if device == "emulator" else _on_vendor
-    result = run(bundle, device, samples, timeout_s)
+    result = run(bundle, device, samples, timeout_s, strict)
     write_json(path / f"validation-{device}.json", result.to_json())
     return result
 
@@ -65,10 +70,10 @@ def _limited(asked: int | None, there: int, what: str) -> int:
     return there if asked is None else asked
 
 
-def _on_emulator(bundle: Bundle, device: str, samples: int | None, timeout_s: float) -> ValidationResult:
+def _on_emulator(bundle: Bundle, device: str, samples: int | None, timeout_s: float, strict: bool) -> ValidationResult:
     test = load_dataset(bundle.recipe.dataset.task, bundle.recipe.dataset.options).test
     n = _limited(samples, test.labels.size, "the test set allows")
-    emulated = bundle.target.emulate(bundle.quantised, test.spikes.select(range(n)))
+    emulated = bundle.target.emulate(bundle.quantised, test.spikes.select(range(n)), strict=strict)
     return ValidationResult(
         device,
         n,
@@ -78,12 +83,15 @@ def _on_emulator(bundle: Bundle, device: str, samples: int | None, timeout_s: fl
     )
 
 
-def _on_vendor(bundle: Bundle, device: str, samples: int | None, timeout_s: float) -> ValidationResult:
+def _on_vendor(bundle: Bundle, device: str, samples: int | None, timeout_s: float, strict: bool) -> ValidationResult:
     carried = bundle.manifest["vendor_samples"]
     n = _limited(samples, carried, "deploy with a larger --vendor-samples; this bundle carries")
     test = load_dataset(bundle.recipe.dataset.task, bundle.recipe.dataset.options).test
+    shown = test.spikes.select(range(n))
+    if strict:
+        bundle.target.emulate(bundle.quantised, shown, strict=True)
     theirs = bundle.target.run_vendor(bundle.path / device, samples=n, timeout_s=timeout_s)
-    ours = bundle.target.emulate_traces(bundle.quantised, test.spikes.select(range(n)))
+    ours = bundle.target.emulate_traces(bundle.quantised, shown)
     divergence = first_divergence(ours, theirs, list(ours.v))
     readout = bundle.quantised.rounded.readout.name
     return ValidationResult(
