@@ -4,7 +4,7 @@
 
 Recurrent networks have one hidden layer of N, feedforward ones two, as in the publication (Meszaros, Knight, Nowotny
 2025); without delays all slots are 0. All have the settings of the recipe, which were chosen with delays. Every run is
-deployed to the emulator. Finished runs are kept in ``build/delays_by_size.jsonl``, so that a table that was stopped goes on.
+deployed to the emulator. Finished runs are kept in ``build/delays_by_size.jsonl``: a table that was stopped goes on.
 """
 
 from __future__ import annotations
