@@ -97,7 +97,7 @@ def build_tables(network: IntegerNetwork) -> Tables:
         exists, packed = [np.zeros((source.size, 0), dtype=np.bool_)], [np.zeros((source.size, 0), dtype=np.int64)]
         for projection in (p for p in network.projections if p.source == source.name):
             first, size = first_neuron[projection.target], projection.weight.shape[1]
-            addend = np.where(projection.exists, projection.weight.astype(np.int64) << projection.exponent, 0)
+            addend = np.where(projection.exists, projection.addend, 0)
             fan_in[first : first + size] += np.abs(addend).sum(axis=0)
             # A weight of zero adds nothing in Lava either, so those synapses need no entry.
             exists.append(addend != 0)

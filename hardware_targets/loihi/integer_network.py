@@ -54,7 +54,7 @@ class IntegerProjection:
     ----------
     source, target : population names
     weight : (pre, post) int32, even, -256..254: 8 bits and a sign mode of mixed leave the lowest bit zero
-    exponent : >= 0; the synapse adds weight << exponent
+    exponent : -1..7; the synapse adds weight << exponent, or half of its weight, which is even, at -1
     slots : (pre, post) int64 delay slots
     mask : (pre, post) bool or None, as in the float network
     """
@@ -75,6 +75,16 @@ class IntegerProjection:
     def exists(self) -> NDArray[np.bool_]:
         """Which pairs have a synapse, (pre, post)."""
         return np.ones(self.weight.shape, dtype=np.bool_) if self.mask is None else self.mask
+
+    @property
+    def addend(self) -> NDArray[np.int64]:
+        """What each synapse adds to the sum of its target, (pre, post).
+
+        The chip shifts the sum of what arrives. At an exponent of -1 the sum is of even numbers: half of it is exact,
+        and the same as the sum of halves, however arrivals fall together. No smaller exponent has that property.
+        """
+        weight = self.weight.astype(np.int64)
+        return weight << self.exponent if self.exponent >= 0 else weight >> -self.exponent
 
     @property
     def n_synapses(self) -> int:
@@ -102,16 +112,13 @@ class IntegerNetwork:
         return tuple(p for p in self.populations if p.kind != "spike_source")
 
     def as_graph(self) -> Network:
-        """The same graph as a float network whose weights are ``weight << exponent``.
+        """The same graph as a float network whose weights are what the synapses add.
 
         Only names, sizes, masks, weights and slots mean something in it: it serves to number units
         and to sort synapses (`toolchain.event_graph`). Integers up to 2^24 are exact in float32.
         """
         populations = tuple(Population(p.name, p.kind, p.size) for p in self.populations)
-        projections = tuple(
-            make_projection(p.source, p.target, p.weight.astype(np.int64) << p.exponent, p.slots, p.mask)
-            for p in self.projections
-        )
+        projections = tuple(make_projection(p.source, p.target, p.addend, p.slots, p.mask) for p in self.projections)
         return Network(self.dt_ms, populations, projections)
 
 
@@ -152,7 +159,7 @@ def check_integers(network: IntegerNetwork) -> None:
                 f"projection {name}: weight {weight[unusable][0]} is not an even number in -256..254; quantise again"
             )
         exponent: object = projection.exponent  # may come from a file
-        if not isinstance(exponent, int) or not 0 <= exponent <= 7:
-            raise NetworkError(f"projection {name}: exponent {exponent} is not an integer in 0..7; quantise again")
+        if not isinstance(exponent, int) or not -1 <= exponent <= 7:
+            raise NetworkError(f"projection {name}: exponent {exponent} is not an integer in -1..7; quantise again")
         if slots.size and slots.max() > 63:
             raise NetworkError(f"projection {name}: delay slot {slots.max()} exceeds 63; train with max_delay: 62")

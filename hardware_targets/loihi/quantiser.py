@@ -8,7 +8,7 @@ float step is folded into the weights. With `scale` weight units for one unit of
 
 The scale of a population is free. It starts as large as the formats allow and is halved until the emulator
 neither wraps a current nor clips a voltage on calibration data. The largest state seen then says how large
-the scale may be with a bit of headroom. Within the octave below that, the weights of a readout go to where
+the scale may be with half a bit of headroom. Within the octave below that, the weights of a readout go to where
 they lose least; a spiking population goes to where the fewest of its spikes change against the trained
 network on the calibration data. The second matters more than the size of the errors: a trained neuron may
 peak a hair above threshold for every sample, and half a percent of a weight then decides whether it ever
@@ -37,7 +37,8 @@ from toolchain.spikes import SpikeTrains, bin_events
 from toolchain.training.backends import make_engine
 
 SCALES_PER_OCTAVE = 16
-HEADROOM_BITS = 1
+HEADROOM_BITS = 0.5
+"""What other samples may need beyond the calibration data; more of it makes the steps of weights coarser."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def _refined(
 
 
 def _lower_to_fit(network: Network, ceilings: dict[str, float], calibration: SpikeTrains, limits: ChipLimits) -> None:
-    """Lower the ceilings until nothing overflows on the calibration data and a bit is free."""
+    """Lower the ceilings until nothing overflows on the calibration data and the headroom is free."""
     largest_state = 2 ** (limits["state_bits"] - 1 - HEADROOM_BITS)
     while True:
         result = emulate(_round_all(network, ceilings, limits), calibration)

@@ -91,7 +91,7 @@ def random_network(seed: int) -> tuple[IntegerNetwork, SpikeTrains]:
 def _random_projection(
     rng: np.random.Generator, source: str, target: str, shape: tuple[int, int], hard: bool
 ) -> IntegerProjection:
-    exponent = int(rng.integers(5, 8)) if hard else int(rng.integers(0, 3))
+    exponent = int(rng.integers(5, 8)) if hard else int(rng.integers(-1, 3))
     low, high = (-128, 128) if hard or rng.random() < 0.3 else (-20, 60)
     weight = (2 * rng.integers(low, high, shape)).astype(np.int32)
     if hard:

@@ -107,7 +107,7 @@ def arrivals(
     for p in network.projections:
         for step, pre in np.argwhere(fired[p.source]):
             for post in np.flatnonzero(p.exists[pre]):
-                found[p.target][step + 1 + p.slots[pre, post], post] += int(p.weight[pre, post]) << p.exponent
+                found[p.target][step + 1 + p.slots[pre, post], post] += int(p.addend[pre, post])
     return found
 
 
