@@ -97,7 +97,7 @@ def test_bundle_of_an_unknown_target_is_refused(bundle: Path) -> None:
         lambda a, h: a.update({"integer.input->hidden.slots": a["integer.input->hidden.slots"] - 100}),
         lambda a, h: a.update({"integer.input->hidden.slots": a["integer.input->hidden.slots"].astype("float32")}),
         lambda a, h: h.pop("exponents"),
-        lambda a, h: h["exponents"].update({"input->hidden": -1}),
+        lambda a, h: h["exponents"].update({"input->hidden": -2}),
         lambda a, h: h["exponents"].update({"input->hidden": "x"}),
         lambda a, h: h["populations"][1].update({"du": 5000}),
         lambda a, h: h["populations"].pop(),

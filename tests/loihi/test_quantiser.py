@@ -161,7 +161,7 @@ def test_network_whose_currents_no_scale_can_hold_is_refused() -> None:
             Population("a", "lif", 1, 20.0, 5.0, 1e-4),
             Population("out", "leaky_readout", 1),
         ),
-        (make_projection("in", "a", np.array([[1e5]])), make_projection("a", "out", np.array([[1.0]]))),
+        (make_projection("in", "a", np.array([[1e6]])), make_projection("a", "out", np.array([[1.0]]))),
     )
     spikes = random_spikes(np.random.default_rng(0), 1, 1, 20, 0.5)
     with pytest.raises(TargetLimitError, match="population a: even at a threshold of 1"):

@@ -116,21 +116,26 @@ def test_a_neuron_without_input_keeps_its_integers() -> None:
     )
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_the_membrane_of_a_quantised_network_comes_nearer(shape: str) -> None:
-    """Voltages with the spikes of the trained network imposed, by the float64 reference: the mean error is smaller."""
-    random = np.random.default_rng([SHAPES.index(shape), 5])
-    network = round_delays(random_network(shape, random), LIMITS, clip=False).network
-    # So coarse that rounding is what matters.
-    coarse = {p.name: 150.0 for p in network.populations if p.kind != "spike_source"}
-    spikes = random_spikes(random, 12, 5, STEPS, 0.1)
-    trained = trained_spikes(network, spikes)
-    nearest = round_at(network, coarse, LIMITS)
-    together = nearest
-    for population in (p for p in network.populations if p.kind != "spike_source"):
-        together = refine(network, together, population, trained, LIMITS)
-    errors = [_membrane_error(network, integers, spikes) for integers in (nearest, together)]
-    assert errors[1] < 0.75 * errors[0]
+def test_the_membrane_of_a_quantised_network_comes_nearer() -> None:
+    """Voltages with the spikes of the trained network imposed, by the float64 reference: never further, mostly nearer.
+
+    With five sources there are few ways for errors to cancel; half of the squared error goes on average.
+    """
+    ratios = []
+    for shape in SHAPES:
+        random = np.random.default_rng([SHAPES.index(shape), 5])
+        network = round_delays(random_network(shape, random), LIMITS, clip=False).network
+        spikes = random_spikes(random, 12, 5, STEPS, 0.1)
+        trained = trained_spikes(network, spikes)
+        for scale in (75.0, 300.0, 500.0):
+            nearest = round_at(network, {p.name: scale for p in network.populations}, LIMITS)
+            together = nearest
+            for population in (p for p in network.populations if p.kind != "spike_source"):
+                together = refine(network, together, population, trained, LIMITS)
+            before, after = (_membrane_error(network, integers, spikes) for integers in (nearest, together))
+            assert after <= 1.01 * before
+            ratios.append(after / before)
+    assert np.mean(ratios) < 0.6
 
 
 def _membrane_error(network: Network, integers: IntegerNetwork, spikes: SpikeTrains) -> float:
