@@ -237,6 +237,12 @@ def test_names_of_relays_are_free() -> None:
     check_integers(extended.network, 62)
 
 
+def test_delays_that_the_emulator_cannot_address_are_refused() -> None:
+    network = one_source([65_534] * 70_000)
+    with pytest.raises(NetworkError, match="slot 65534 onto 70000 neurons need 4587520000 places"):
+        emulate(network, trains([0], n_steps=5))
+
+
 @pytest.mark.parametrize("by", [1, -1])
 def test_one_step_more_or_less_on_the_way_is_found(by: int) -> None:
     """The comparison of these tests sees a stage that is off by one."""
