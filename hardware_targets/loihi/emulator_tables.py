@@ -84,7 +84,8 @@ def build_tables(network: IntegerNetwork) -> Tables:
     Raises
     ------
     NetworkError
-        If what may arrive at a neuron in one step does not fit 32 bits.
+        If what may arrive at a neuron in one step does not fit 32 bits, or a spike reaches further ahead than 32 bits
+        can say.
     """
     neurons = network.simulated
     n_neurons = sum(p.size for p in neurons)
@@ -107,6 +108,12 @@ def build_tables(network: IntegerNetwork) -> Tables:
         there = np.concatenate(exists, axis=1)
         counts.append(np.count_nonzero(there, axis=1))
         synapses.append(np.concatenate(packed, axis=1)[there])
+    # With relays no network gets here: delays within the chip's slots would need 67 million neurons.
+    if n_rows * n_neurons > 2**32:
+        raise NetworkError(
+            f"network: delays up to slot {n_rows - 2} onto {n_neurons} neurons need {n_rows * n_neurons} places for "
+            "what is under way, the emulator has 2^32; train with a smaller training.max_slot or fewer neurons"
+        )
     # Beyond this the int32 sum itself could wrap unseen, and no count would show it.
     if fan_in.max(initial=0) >= 2**31:
         raise NetworkError(

@@ -23,6 +23,12 @@ from toolchain.network import Kind, Network, Population, make_projection
 READOUT_VTH = 131071
 """Largest 17-bit threshold mantissa; what a `leaky_readout` has."""
 
+LARGEST_SLOT = 65_534
+"""Largest slot that a recipe can ask for; the emulator takes all of them."""
+
+LAVA_SLOT_MAX = 63
+"""Largest slot of Lava's `fixed_pt` processes; on one above it Lava hangs."""
+
 
 @dataclass(frozen=True)
 class IntegerPopulation:
@@ -35,6 +41,7 @@ class IntegerPopulation:
     vth : threshold mantissa, compared as vth << 6; a readout has the largest there is
     scale : weight units that stand for one unit of the float membrane voltage
         (so v / (64 * scale) is the float V); 0 for a spike source
+    relays_of : of relays (`hardware_targets.loihi.relays`), the population whose spikes they pass on
     """
 
     name: str
@@ -44,6 +51,7 @@ class IntegerPopulation:
     dv: int = 0
     vth: int = 0
     scale: float = 0.0
+    relays_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,8 +130,12 @@ class IntegerNetwork:
         return Network(self.dt_ms, populations, projections)
 
 
-def check_integers(network: IntegerNetwork) -> None:
+def check_integers(network: IntegerNetwork, slot_max: int = LARGEST_SLOT) -> None:
     """Refuse a network whose integers Lava would alter silently (odd or large weights) or hang on (slots).
+
+    Parameters
+    ----------
+    slot_max : largest slot that what runs the network can have
 
     Raises
     ------
@@ -161,5 +173,8 @@ def check_integers(network: IntegerNetwork) -> None:
         exponent: object = projection.exponent  # may come from a file
         if not isinstance(exponent, int) or not -1 <= exponent <= 7:
             raise NetworkError(f"projection {name}: exponent {exponent} is not an integer in -1..7; quantise again")
-        if slots.size and slots.max() > 63:
-            raise NetworkError(f"projection {name}: delay slot {slots.max()} exceeds 63; train with max_delay: 62")
+        if slots.size and slots.max() > slot_max:
+            raise NetworkError(
+                f"projection {name}: delay slot {slots.max()} exceeds {slot_max}; deploy with --extend-delays, or "
+                "train with a smaller training.max_slot"
+            )

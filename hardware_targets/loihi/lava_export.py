@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from hardware_targets.loihi.emulator import check_sources
 from hardware_targets.loihi.integer_network import (
+    LAVA_SLOT_MAX,
     READOUT_VTH,
     IntegerNetwork,
     IntegerPopulation,
@@ -65,7 +66,7 @@ def write_lava_folder(
     InputError
         If spikes or labels do not fit the network.
     """
-    check_integers(network)
+    check_integers(network, LAVA_SLOT_MAX)
     check_sources(network, spikes)
     if spikes.n_samples < 1 or spikes.n_steps < 1:
         raise InputError(
@@ -158,6 +159,13 @@ def _separate_parts(network: IntegerNetwork) -> list[str]:
     return list(first.values())
 
 
+def _outputs(network: IntegerNetwork) -> list[str]:
+    """Populations that project to no other; what a relay does, its source does."""
+    origin = {p.name: p.relays_of or p.name for p in network.populations}
+    passing_on = {origin[p.source] for p in network.projections if origin[p.source] != origin[p.target]}
+    return [p.name for p in network.simulated if p.relays_of is None and p.name not in passing_on]
+
+
 def _population_block(population: IntegerPopulation, name: str, first: int) -> str:
     shown, size = ascii(population.name), population.size
     if population.kind == "spike_source":
@@ -166,6 +174,8 @@ def _population_block(population: IntegerPopulation, name: str, first: int) -> s
             f"    {name} = RingBuffer(data=raster[{first}:{first + size}])\n"
         )
     what = f"{size} LIF neurons"
+    if population.relays_of is not None:
+        what = f"{size} relays, which repeat spikes of {population.relays_of!a} later, for delays beyond the slots"
     if population.kind == "leaky_readout":
         what = f"readout of {size} neurons, a LIF with the largest threshold, of which v is read"
     return (
@@ -215,8 +225,7 @@ def _script(network: IntegerNetwork, names: dict[str, str], readout: Reading) ->
         blocks.append(_population_block(population, names[population.name], first))
         first += population.size if population.kind == "spike_source" else 0
     blocks += [_projection_block(projection, names) for projection in network.projections]
-    sources = {p.source for p in network.projections if p.source != p.target}
-    outputs = [p.name for p in network.simulated if p.name not in sources]
+    outputs = _outputs(network)
     masked = any(p.mask is not None for p in network.projections)
     return (
         HEAD.replace("    # SPARSE\n", SPARSE_IMPORT if masked else "")
@@ -232,7 +241,10 @@ def _script(network: IntegerNetwork, names: dict[str, str], readout: Reading) ->
 
 
 def _readme(network: IntegerNetwork, spikes: SpikeTrains) -> str:
-    populations = "\n".join(f"- {p.name}: {p.kind}, {p.size} neurons" for p in network.populations)
+    populations = "\n".join(
+        f"- {p.name}: {p.kind}, {p.size} neurons" + (f", relays of {p.relays_of}" if p.relays_of else "")
+        for p in network.populations
+    )
     projections = "\n".join(
         f"- {p.source} to {p.target}: {p.n_synapses} synapses, weights times 2^{p.exponent}, slots up to {_max_slot(p)}"
         for p in network.projections

@@ -29,6 +29,7 @@ from hardware_targets.loihi.emulator import Emulation, emulate
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation
 from hardware_targets.loihi.limits import ChipLimits
 from hardware_targets.loihi.refinement import refine
+from hardware_targets.loihi.relays import count_relays
 from hardware_targets.loihi.rounding import rms_ratio, round_projection, round_weights
 from toolchain.errors import TargetLimitError
 from toolchain.network import Network, Population
@@ -50,13 +51,13 @@ class RoundedDelays:
     clipped: Mapping[str, int]
 
 
-def round_delays(network: Network, limits: ChipLimits, *, clip: bool) -> RoundedDelays:
-    """Round delays half to even and, if `clip`, cut them at the largest slot of the chip.
+def round_delays(network: Network, limits: ChipLimits, *, clip: bool, extend: bool = False) -> RoundedDelays:
+    """Round delays half to even; cut them at the largest slot of the chip if `clip`, leave longer ones if `extend`.
 
     Raises
     ------
     TargetLimitError
-        If a slot exceeds the largest and `clip` is false; the message names the synapse.
+        If a slot exceeds the largest and is neither to be cut nor extended; the message names the synapse.
     """
     largest = limits["slot_max"]
     moved: dict[str, int] = {}
@@ -65,16 +66,17 @@ def round_delays(network: Network, limits: ChipLimits, *, clip: bool) -> Rounded
     for projection in network.projections:
         slots = projection.slots()
         too_long = int(np.count_nonzero(slots > largest))
-        if too_long and not clip:
+        if too_long and not (clip or extend):
             pre, post = np.unravel_index(int(slots.argmax()), slots.shape)
             raise TargetLimitError(
                 f"projection {projection.name}: delay slot {slots.max()} of synapse ({pre}, {post}) exceeds {largest} "
                 f"on {limits.chip} ({too_long} synapses do); train with training.max_slot: {largest}, or deploy with "
-                "--clip-delays"
+                f"--extend-delays (adds up to {count_relays(network, largest)} relay neurons) or --clip-delays"
             )
         moved[projection.name] = int(np.count_nonzero(projection.delay != slots))
-        clipped[projection.name] = too_long
-        projections.append(replace(projection, delay=np.minimum(slots, largest).astype(np.float32)))
+        clipped[projection.name] = too_long if clip else 0
+        kept = np.minimum(slots, largest) if clip else slots
+        projections.append(replace(projection, delay=kept.astype(np.float32)))
     return RoundedDelays(replace(network, projections=tuple(projections)), moved, clipped)
 
 
@@ -85,7 +87,7 @@ def quantise_network(
 
     Parameters
     ----------
-    network : with delays that are integers within the limits (`round_delays`)
+    network : with delays that are integers (`round_delays`), longer than the chip's slots too
     calibration : input on which no current may wrap and no voltage clip
     limits : of the chip
     known : population -> scale that the network was trained at; used as it is unless a state overflows with it
@@ -130,12 +132,9 @@ def quantise_network(
 def round_at(network: Network, scales: Mapping[str, float], limits: ChipLimits) -> IntegerNetwork:
     """The integers of a network whose format is settled: its weights lie on the grid of these scales already.
 
-    Raises
-    ------
-    TargetLimitError
-        If a slot exceeds the largest of the chip.
+    Its delays may be beyond the chip's slots: those that training leaves are within what the recipe allows.
     """
-    return _round_all(round_delays(network, limits, clip=False).network, scales, limits)
+    return _round_all(round_delays(network, limits, clip=False, extend=True).network, scales, limits)
 
 
 def trained_spikes(network: Network, spikes: SpikeTrains) -> dict[str, SpikeTrains]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.loihi import relays
 from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
 from hardware_targets.loihi.limits import ChipLimits, read_limits
@@ -32,13 +33,25 @@ from toolchain.spikes import SpikeTrains
 
 @dataclass(frozen=True)
 class LoihiQuantised:
-    """A network in Loihi's integers together with the trained one; see `toolchain.deployment.target.Quantised`."""
+    """A network in Loihi's integers together with the trained one; see `toolchain.deployment.target.Quantised`.
+
+    Attributes
+    ----------
+    integers : population by population and synapse by synapse those of the trained network
+    extended : the same with relays for long delays, where they were asked for
+    """
 
     chip: str
     integers: IntegerNetwork
     trained: Network
     delays_moved: Mapping[str, int]
     delays_clipped: Mapping[str, int]
+    extended: relays.Extended | None = None
+
+    @property
+    def on_chip(self) -> IntegerNetwork:
+        """What is placed, exported and emulated."""
+        return self.extended.network if self.extended else self.integers
 
     @property
     def rounded(self) -> Network:
@@ -88,6 +101,7 @@ class LoihiQuantised:
                     rms_ratio(weighted[projection.name] - trained, trained),
                     self.delays_moved[projection.name],
                     self.delays_clipped[projection.name],
+                    self.extended.moved[projection.name] if self.extended else 0,
                 )
             )
         return found
@@ -122,6 +136,8 @@ class LoihiQuantised:
             "exponents": {p.name: p.exponent for p in self.integers.projections},
             "delays_moved": dict(self.delays_moved),
             "delays_clipped": dict(self.delays_clipped),
+            # Relays follow from the integers and the chip, so they are not stored.
+            "extended": self.extended is not None,
         }
         return arrays, header
 
@@ -153,15 +169,17 @@ class LoihiTarget:
         calibration: SpikeTrains,
         *,
         clip_delays: bool,
+        extend_delays: bool = False,
         hint: Mapping[str, Any] | None = None,
     ) -> LoihiQuantised:
         """Round delays, choose scales on calibration data unless `hint` has them, round weights and constants."""
         from hardware_targets.loihi.quantiser import quantise_network, round_delays
 
-        delays = round_delays(network, self._limits, clip=clip_delays)
+        delays = round_delays(network, self._limits, clip=clip_delays, extend=extend_delays)
         scales = _known_scales(hint) if hint else None
         integers = quantise_network(delays.network, calibration, self._limits, scales)
-        return LoihiQuantised(self.name, integers, network, delays.moved, delays.clipped)
+        extended = relays.extend_delays(integers, self._limits) if extend_delays else None
+        return LoihiQuantised(self.name, integers, network, delays.moved, delays.clipped, extended)
 
     def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
         """Quantise the network as it is and keep its scales and exponents."""
@@ -169,7 +187,8 @@ class LoihiTarget:
         from hardware_targets.loihi.rounding import dequantised_constants, weight_unit
 
         limits = self._limits
-        integers = quantise_network(round_delays(network, limits, clip=False).network, calibration, limits)
+        delays = round_delays(network, limits, clip=False, extend=True)
+        integers = quantise_network(delays.network, calibration, limits)
         return TrainingFormat(
             self.name,
             {p.name: weight_unit(p, integers, network) for p in integers.projections},
@@ -187,35 +206,40 @@ class LoihiTarget:
         return observe(round_at(network, _known_scales(hint), self._limits), spikes)
 
     def place(self, quantised: Quantised) -> Placement:
-        """Put neurons on cores."""
-        return place_network(_integers(quantised), self._limits)
+        """Put neurons on cores, relays as any others; what they take has rows of its own among the resources."""
+        ours = _loihi(quantised)
+        placement = place_network(ours.on_chip, self._limits)
+        if ours.extended is None:
+            return placement
+        taken = relays.relay_resources(ours.extended, placement, self._limits)
+        return replace(placement, resources=(*placement.resources, *taken))
 
     def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
         """Run all samples in the chip's integers; `strict` refuses a wrap, a clip and a spike of a readout."""
         from hardware_targets.loihi.emulator import emulate
 
-        result = emulate(_integers(quantised), spikes, strict=strict)
+        ours = _loihi(quantised)
+        result = emulate(ours.on_chip, spikes, strict=strict)
         overflows = {
             p.name: {
                 "current wrapped": result.wraps[p.name],
                 "voltage clipped": result.clips[p.name],
                 **({"readout spiked": result.readout_spikes[p.name]} if p.kind == "leaky_readout" else {}),
             }
-            for p in _integers(quantised).simulated
+            # Relays cannot overflow: one weight is all that ever arrives.
+            for p in ours.integers.simulated
         }
         first_spikes = result.first_spikes[quantised.rounded.readout.name]
         return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts)
 
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples and keep u, v and spikes of every neuron at every step."""
-        from hardware_targets.loihi.emulator import emulate
+        return _traces(_loihi(quantised).on_chip, spikes)
 
-        result = emulate(_integers(quantised), spikes, traces=True)
-        return Traces(
-            {k: a.astype(np.int64) for k, a in result.u.items()},
-            {k: a.astype(np.int64) for k, a in result.v.items()},
-            dict(result.spikes),
-        )
+    def emulate_unextended(self, quantised: Quantised, spikes: SpikeTrains) -> Traces | None:
+        """Run all samples without relays, every delay in its own synapse."""
+        ours = _loihi(quantised)
+        return _traces(ours.integers, spikes) if ours.extended else None
 
     def export(
         self,
@@ -230,7 +254,7 @@ class LoihiTarget:
         from hardware_targets.loihi.lava_export import write_lava_folder
 
         exported = folder / "lava"
-        write_lava_folder(_integers(quantised), spikes, labels, exported, readout=readout)
+        write_lava_folder(_loihi(quantised).on_chip, spikes, labels, exported, readout=readout)
         return exported
 
     def run_vendor(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
@@ -284,10 +308,14 @@ class LoihiTarget:
                 (p.name, p.kind, p.size) for p in trained.populations
             ]:
                 raise BundleError("quantised network: its populations are not those of the trained one; deploy again")
-            check_integers(integers)
-            return LoihiQuantised(
-                self.name, integers, trained, dict(header["delays_moved"]), dict(header["delays_clipped"])
-            )
+            # Bundles of before relays do not say that they have none.
+            extended = None
+            if header.get("extended", False) is True:
+                check_integers(integers)
+                extended = relays.extend_delays(integers, self._limits)
+            check_integers(extended.network if extended else integers, self.largest_slot())
+            moved, clipped = dict(header["delays_moved"]), dict(header["delays_clipped"])
+            return LoihiQuantised(self.name, integers, trained, moved, clipped, extended)
         except (KeyError, TypeError, ValueError, DelaylineError) as error:
             raise BundleError(f"quantised network in the bundle is damaged: {error}; deploy again") from error
 
@@ -308,7 +336,18 @@ def _checked(array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -> NDArra
     return array
 
 
-def _integers(quantised: Quantised) -> IntegerNetwork:
+def _loihi(quantised: Quantised) -> LoihiQuantised:
     if not isinstance(quantised, LoihiQuantised):
         raise TypeError(f"{type(quantised).__name__} was not made by a Loihi target")
-    return quantised.integers
+    return quantised
+
+
+def _traces(network: IntegerNetwork, spikes: SpikeTrains) -> Traces:
+    from hardware_targets.loihi.emulator import emulate
+
+    result = emulate(network, spikes, traces=True)
+    return Traces(
+        {k: a.astype(np.int64) for k, a in result.u.items()},
+        {k: a.astype(np.int64) for k, a in result.v.items()},
+        dict(result.spikes),
+    )

@@ -60,9 +60,12 @@ class CarelessTarget(FaultyVendor):
         calibration: SpikeTrains,
         *,
         clip_delays: bool,
+        extend_delays: bool = False,
         hint: Mapping[str, Any] | None = None,
     ) -> LoihiQuantised:
         """Quantise with care, then spoil it."""
-        quantised = super().quantise(network, calibration, clip_delays=clip_delays, hint=hint)
+        quantised = super().quantise(
+            network, calibration, clip_delays=clip_delays, extend_delays=extend_delays, hint=hint
+        )
         projections = tuple(replace(p, exponent=7) for p in quantised.integers.projections)
         return replace(quantised, integers=replace(quantised.integers, projections=projections))

@@ -203,7 +203,7 @@ def retune(name: str, **fields: int) -> Callable[[IntegerNetwork], IntegerNetwor
         (change("weight", np.array([[-258]], dtype=np.int32)), "weight -258 is not an even"),
         (change("exponent", 8), r"exponent 8 is not an integer in -1\.\.7"),
         (change("exponent", -2), r"exponent -2 is not an integer in -1\.\.7"),
-        (change("slots", np.array([[64]])), "delay slot 64 exceeds 63"),
+        (change("slots", np.array([[65_535]])), "delay slot 65535 exceeds 65534"),
         (change("slots", np.array([[-1]])), "delay -1 of synapse"),
         (change("slots", np.array([0])), "slots have shape"),
         (retune("out", vth=5), "vth 5 of a leaky_readout must be 131071"),

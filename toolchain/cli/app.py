@@ -91,6 +91,12 @@ def deploy(
     clip_delays: Annotated[
         bool, typer.Option("--clip-delays", help="Cut delays beyond the chip's largest slot instead of refusing them.")
     ] = False,
+    extend_delays: Annotated[
+        bool,
+        typer.Option(
+            "--extend-delays", help="Keep delays beyond the chip's largest slot by neurons that relay spikes."
+        ),
+    ] = False,
     strict: Strict = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Quantise and place, print resources, write nothing.")
@@ -101,7 +107,7 @@ def deploy(
     from toolchain.cli import deploy_command
 
     samples = 0 if no_vendor else vendor_samples
-    emit(*deploy_command.run(run, target, samples, vendor_timeout, clip_delays, strict, dry_run, json))
+    emit(*deploy_command.run(run, target, samples, vendor_timeout, clip_delays, extend_delays, strict, dry_run, json))
 
 
 @app.command()

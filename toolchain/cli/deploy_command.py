@@ -17,6 +17,7 @@ def run(
     vendor_samples: int | None,
     vendor_timeout_s: float,
     clip_delays: bool,
+    extend_delays: bool,
     strict: bool,
     dry_run: bool,
     json: bool,
@@ -30,7 +31,7 @@ def run(
         raise CheckpointError(f"run folder {path} does not exist; give a folder that `delayline train` made")
     run_folder = RunFolder(path)
     target = find_target(target_name or run_folder.recipe().deployment.target)
-    options = Options(vendor_samples, vendor_timeout_s, clip_delays, strict)
+    options = Options(vendor_samples, vendor_timeout_s, clip_delays, strict, extend_delays)
     if dry_run:
         with shown_making():
             resources = [vars(r) for r in prepare(run_folder, target, options, say).placement.resources]
@@ -85,9 +86,10 @@ def resource_lines(resources: list[dict[str, Any]]) -> list[str]:
     """Use against limits as aligned text."""
     lines = []
     for r in resources:
-        limit = "no public figure" if r["limit"] is None else f"of {r['limit']:.0f}"
+        limit = "" if r["limit"] is None else f"of {r['limit']:.0f} "
         assumed = "  (assumed limit)" if str(r.get("note", "")).startswith("assumed") else ""
-        lines.append(f"  {r['name']:<26} {r['used']:>10.0f} {limit} {r.get('unit', '')}{assumed}")
+        unknown = "  (no limit known)" if r["limit"] is None else ""
+        lines.append(f"  {r['name']:<26} {r['used']:>10.0f} {limit}{r.get('unit', '')}{assumed}{unknown}")
     return lines
 
 

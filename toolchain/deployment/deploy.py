@@ -43,12 +43,24 @@ class Options:
     vendor_timeout_s : time that it may take altogether
     clip_delays : cut delays at the target's largest slot (counted and reported) instead of refusing them
     strict : refuse the first overflow of a state on the test set instead of counting and reporting all
+    extend_delays : keep delays beyond it by the target's delay extension; so does the recipe with
+        ``deployment.extend_delays``, unless they are to be cut
+
+    Raises
+    ------
+    InputError
+        If delays are to be both cut and kept.
     """
 
     vendor_samples: int | None = None
     vendor_timeout_s: float = 300.0
     clip_delays: bool = False
     strict: bool = False
+    extend_delays: bool = False
+
+    def __post_init__(self) -> None:
+        if self.clip_delays and self.extend_delays:
+            raise InputError("--clip-delays cuts long delays, --extend-delays keeps them; give one of the two")
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,10 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
     # A network that was trained in this target's numbers goes into the same ones; another target chooses its own.
     ours = number_format is not None and number_format.get("target") == target.name
     hint = number_format.get("hint") if ours and number_format else None
-    quantised = target.quantise(trained, calibration.spikes, clip_delays=options.clip_delays, hint=hint)
+    extend = options.extend_delays or (recipe.deployment.extend_delays and not options.clip_delays)
+    quantised = target.quantise(
+        trained, calibration.spikes, clip_delays=options.clip_delays, extend_delays=extend, hint=hint
+    )
     say("place neurons on cores")
     return Prepared(recipe, dataset, trained, quantised, target.place(quantised))
 
@@ -139,13 +154,15 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     with replacing(destination) as folder:
         exported = target.export(quantised, shown, labels, folder, readout=recipe.training.readout)
         ours = target.emulate_traces(quantised, shown)
+        unextended = target.emulate_unextended(quantised, shown)
+        changed = first_divergence(ours, unextended, list(unextended.v)) if unextended else None
         theirs, divergence = None, None
         if n_vendor:
             say(f"run {n_vendor} samples in {target.vendor}")
             theirs = target.run_vendor(exported, samples=n_vendor, timeout_s=options.vendor_timeout_s)
             divergence = first_divergence(cut(ours, n_vendor), theirs, list(ours.v))
             ladder.append(vendor_rung(recipe, theirs, prepared.trained.readout.name, test.labels[:n_vendor]))
-        report = _report(run, target, prepared, ladder, emulated, n_vendor, divergence)
+        report = _report(run, target, prepared, ladder, emulated, n_vendor, divergence, changed)
         write_network(folder, quantised, prepared.placement, recipe)
         write_json(folder / "report.json", report.to_json())
         figures = _figures(run, target, prepared, ours, theirs)
@@ -179,7 +196,9 @@ def _report(
     emulated: EmulatedResponses,
     n_vendor: int,
     divergence: Divergence | None,
+    changed: Divergence | None,
 ) -> Report:
+    """The report; `changed` is what delay extension did to the trained populations, which must be nothing."""
     by_name = {rung.rung: rung.accuracy for rung in ladder}
     lost = 100 * (by_name["float"] - by_name["emulator"])
     allowed = prepared.recipe.deployment.max_loss_points
@@ -187,10 +206,14 @@ def _report(
     # The accuracies are quotients of small integers; their difference carries a rounding of 1e-14.
     if lost > allowed + 1e-9:
         reasons.append(f"the emulator loses {lost:.2f} points of accuracy, the recipe allows {allowed:g}")
+    if changed is not None:
+        reasons.append(
+            f"delay extension changes what the emulator computes, first in {_where(changed)} is {changed.ours}, with "
+            f"every delay in its own synapse {changed.theirs}"
+        )
     if divergence is not None:
         reasons.append(
-            f"{target.vendor} differs from the emulator first in sample {divergence.sample}, layer {divergence.layer}, "
-            f"neuron {divergence.neuron}, step {divergence.step}: {divergence.quantity} is {divergence.theirs}, "
+            f"{target.vendor} differs from the emulator first in {_where(divergence)} is {divergence.theirs}, "
             f"emulated {divergence.ours}"
         )
     if not n_vendor:
@@ -220,6 +243,10 @@ def _report(
             "target": target.about,
         },
     )
+
+
+def _where(d: Divergence) -> str:
+    return f"sample {d.sample}, layer {d.layer}, neuron {d.neuron}, step {d.step}: {d.quantity}"
 
 
 def _figures(run: RunFolder, target: Target, prepared: Prepared, ours: Traces, theirs: Traces | None) -> Figures:

@@ -67,7 +67,8 @@ class ProjectionError:
     clipped : weights outside the representable range
     rms_error : root mean square of (quantised - trained) weight over that of the trained weight
     delays_moved : delays whose rounding changed the value (fractional before)
-    delays_clipped : slots above the target's largest
+    delays_clipped : slots above the target's largest that were cut
+    delays_extended : slots above it that are kept, by neurons that pass spikes on later
     """
 
     projection: str
@@ -78,6 +79,7 @@ class ProjectionError:
     rms_error: float
     delays_moved: int
     delays_clipped: int
+    delays_extended: int = 0
 
 
 @dataclass(frozen=True)
@@ -199,15 +201,23 @@ class Target(Protocol):
         calibration: SpikeTrains,
         *,
         clip_delays: bool,
+        extend_delays: bool = False,
         hint: Mapping[str, Any] | None = None,
     ) -> Quantised:
         """Put a network into integers; raises TargetLimitError where it cannot be.
 
-        `hint` is that of the `TrainingFormat` in which the network was trained: its weights are in this format already.
+        Parameters
+        ----------
+        clip_delays : cut delays at the largest slot
+        extend_delays : keep delays beyond it, by delay extension; not both. With neither they are refused
+        hint : that of the `TrainingFormat` in which the network was trained: its weights are in this format already
         """
 
     def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
-        """Choose a format for a network as it is now; raises TargetLimitError where there is none."""
+        """Choose a format for a network as it is now; raises TargetLimitError where there is none.
+
+        Its delays may be beyond the largest slot: that is settled with the recipe.
+        """
 
     def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
         """What the emulator does with a network that is being trained in the format which `hint` belongs to.
@@ -226,7 +236,13 @@ class Target(Protocol):
         """
 
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
-        """Run all samples and keep every spike, u and v."""
+        """Run all samples and keep every spike, u and v; neurons of a delay extension are populations like others."""
+
+    def emulate_unextended(self, quantised: Quantised, spikes: SpikeTrains) -> Traces | None:
+        """The same without delay extension, every delay in its own synapse as no chip could hold it.
+
+        None where nothing was extended. The populations of the trained network must do the same with and without.
+        """
 
     def export(
         self,

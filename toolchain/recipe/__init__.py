@@ -48,9 +48,14 @@ class DatasetRecipe(Section):
 
 
 class DeploymentRecipe(Section):
-    """Defaults of ``delayline deploy`` for this network."""
+    """Defaults of ``delayline deploy`` for this network.
+
+    With `extend_delays`, delays beyond the target's largest slot are kept by delay extension, and training in the
+    target's numbers may use them.
+    """
 
     target: str = "loihi2"
+    extend_delays: bool = False
     vendor_samples: Annotated[int, Field(ge=0)] = 8
     calibration_samples: Annotated[int, Field(ge=1)] = 200
     max_loss_points: Annotated[float, Field(ge=0)] = 1.0

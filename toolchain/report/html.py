@@ -201,14 +201,18 @@ def _delays(report: Report, figures: Figures) -> str:
         if error is not None:
             words += f", {count(error.delays_moved)} rounded, {count(error.delays_clipped)} clipped"
             words += f" to slot {count(int(slots.max()))}" if error.delays_clipped else ""
+            words += f", {count(error.delays_extended)} extended" if error.delays_extended else ""
         picture = delay_chart(f"chart-delay-{i}", name, trained, slots, error.delays_clipped if error else None)
         charts.append(_figure(picture, words + "."))
     if not charts:
         return ""
+    extended = any(p.delays_extended for p in report.projections)
     return (
         "<p>A spike of step <i>t</i> arrives at step <i>t</i> + 1 + its slot. Training keeps fractions of a "
         "slot and rounds them at use, the chip holds the rounded slot: only a clipped delay changes when a "
-        "spike arrives.</p>\n"
+        "spike arrives."
+        + (" An extended one is beyond the slots of a synapse; further neurons pass the spike on." if extended else "")
+        + "</p>\n"
         '<ul class="legend"><li><span class="swatch line"></span>as trained</li>'
         '<li><span class="swatch fill"></span>on the chip</li></ul>\n'
         f'<div class="grid">{"".join(charts)}</div>\n'

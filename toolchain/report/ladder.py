@@ -11,7 +11,7 @@ from toolchain.report.wording import counted
 
 _EXPLANATIONS = (
     ("float", "as trained"),
-    ("delay", "in whole slots, none above the longest of the chip"),
+    ("delay", "in whole slots, none longer than the chip can carry"),
     ("weight", "the values that the chip's integers stand for"),
     ("constant", "decays and thresholds likewise"),
     ("emulator", "every sum and product in integers"),

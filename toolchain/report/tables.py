@@ -81,6 +81,7 @@ def projections_table(projections: Sequence[ProjectionError]) -> Markup:
             percent(p.rms_error),
             part_of(p.delays_moved, p.synapses),
             part_of(p.delays_clipped, p.synapses),
+            part_of(p.delays_extended, p.synapses),
         ]
         for p in projections
     ]
@@ -93,6 +94,7 @@ def projections_table(projections: Sequence[ProjectionError]) -> Markup:
         Column("RMS error"),
         Column("Delays rounded"),
         Column("Delays clipped"),
+        Column("Delays extended"),
     ]
     return table("Weights and delays, by projection", columns, rows)
 

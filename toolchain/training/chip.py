@@ -25,7 +25,8 @@ def complete_recipe(recipe: Recipe) -> Recipe:
     InputError
         If there is no such target.
     RecipeError
-        If a delay starts above its largest slot, or a recipe that trains in its numbers allows larger ones.
+        If a delay starts above its largest slot, or a recipe that trains in its numbers allows larger ones and does
+        not have them extended.
     """
     settings = recipe.training
     if settings.max_slot is not None and settings.quantise is None:
@@ -33,10 +34,10 @@ def complete_recipe(recipe: Recipe) -> Recipe:
     largest = find_target(recipe.deployment.target).largest_slot()
     if settings.max_slot is None:
         return recipe.with_max_slot(largest)
-    if settings.max_slot > largest:
+    if settings.max_slot > largest and not recipe.deployment.extend_delays:
         raise RecipeError(
             f"recipe training.max_slot: {settings.max_slot}, but training.quantise is for {recipe.deployment.target}, "
-            f"whose largest slot is {largest}; leave max_slot out"
+            f"whose largest slot is {largest}; leave max_slot out, or set deployment.extend_delays: true"
         )
     return recipe
 
