@@ -43,7 +43,6 @@ FULL: dict[str, Any] = {
     "training": {
         "epochs": 2,
         "rates": {"target_spikes": 10.0, "strength": 1e-9, "strength_of": {"hid": 1e-8}},
-        "adam": {"beta_2": 0.98},
         "augmentation": {"channel_shift": 1},
         "schedule": {"warm_up": {"batches": 5, "from": 0.01}},
         "early_stop": {"patience": 3},
@@ -60,7 +59,6 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "NetworkRecipe": ("network",),
     "PopulationRecipe": ("network", "populations", "hid"),
     "ProjectionRecipe": ("network", "projections", 0),
-    "AdamSection": ("training", "adam"),
     "Initial": ("network", "projections", 0, "weight"),
     "Normal": ("network", "projections", 0, "weight", "normal"),
     "Uniform": ("network", "projections", 1, "delay", "uniform"),

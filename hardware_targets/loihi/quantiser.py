@@ -108,6 +108,8 @@ def quantise_network(
     trained = trained_spikes(network, calibration)
     trained_counts = {p.name: spike_counts(trained[p.name]) for p in network.of_kind("lif")}
     ceilings = {p.name: _largest_scale(network, p, limits) for p in simulated}
+    for population in simulated:
+        _check_scale(population, ceilings[population.name], limits)
     while True:
         _lower_to_fit(network, ceilings, calibration, limits)
         scales = dict(ceilings)

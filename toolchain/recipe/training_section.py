@@ -11,6 +11,7 @@ from toolchain.recipe.sections import Section, Speakers
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 # Keys that only some choices use, with what they are where the recipe leaves them out.
@@ -50,13 +51,6 @@ class AugmentationSection(Section):
     def active(self) -> bool:
         """Whether anything is changed at all."""
         return any(vars(self).values())
-
-
-class AdamSection(Section):
-    """What Adam keeps, at each step, of the running means of gradients (beta_1) and of their squares (beta_2)."""
-
-    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta_2: Annotated[float, Field(ge=0.5, lt=1)] = 0.999
 
 
 class WarmUpSection(Section):
@@ -126,7 +120,8 @@ class TrainingRecipe(Section):
     """How to learn.
 
     Rates are Adam step sizes: of weights in units of weight, of delays in slots, of time constants in units of their
-    logarithm. `rate_decay` multiplies all of them after every epoch. Time constants that learn stay within
+    logarithm. `adam_betas` are what it keeps, at each step, of the running means of gradients and of their squares.
+    `rate_decay` multiplies all of them after every epoch. Time constants that learn stay within
     `tau_range_ms`. `max_slot` left out is the largest slot of the target. `revive` is added to the incoming
     weights of neurons that were silent for an epoch.
     """
@@ -141,7 +136,7 @@ class TrainingRecipe(Section):
     tau_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
     tau_range_ms: list[Positive] = Field(default_factory=lambda: [1.0, 1000.0], min_length=2, max_length=2)
     rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    adam: AdamSection = AdamSection()
+    adam_betas: list[Beta] = Field(default_factory=lambda: [0.9, 0.999], min_length=2, max_length=2)
     max_slot: Annotated[int, Field(ge=0, le=65_534)] | None = None
     min_slope: Positive = 0.05
     stop_at_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -192,6 +187,13 @@ class TrainingRecipe(Section):
                 "give a smaller one"
             )
         return self
+
+    @field_validator("adam_betas")
+    @classmethod
+    def _squares_are_remembered(cls, betas: list[float]) -> list[float]:
+        if betas[1] < 0.5:
+            raise ValueError(f"the second, {betas[1]:g}, makes steps of any size out of one gradient; give 0.5 or more")
+        return betas
 
     @field_validator("tau_range_ms")
     @classmethod

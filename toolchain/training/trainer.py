@@ -154,7 +154,7 @@ class _Trainer:
         self.graph: EventGraph = build_event_graph(network)
         self.weights, self.delays = flatten(network, "weight"), flatten(network, "delay")
         weight_rate, delay_rate = _rates(network, recipe)
-        betas = (settings.adam.beta_1, settings.adam.beta_2)
+        betas = (settings.adam_betas[0], settings.adam_betas[1])
         self.optimisers = {"weight": Adam(weight_rate, *betas), "delay": Adam(delay_rate, *betas)}
         self.taus = TimeConstants(network, self.graph, recipe)
         if self.taus.learned:
