@@ -32,9 +32,11 @@ from hardware_targets.loihi.emulator_tables import (
     CLIPS,
     CURRENT_WRAPPED,
     EVENT,
+    N_COUNTS,
     NEURON,
     NOTHING,
-    PEAK,
+    PEAK_U,
+    PEAK_V,
     POPULATION,
     SPIKES,
     STATE_MAX,
@@ -66,7 +68,7 @@ class Emulation:
     wraps : population -> number of times that u left 24 bits and wrapped
     clips : population -> number of times that v left 24 bits and was clipped
     readout_spikes : readout population -> number of spikes; each one resets a saturated voltage to 0
-    peaks : population -> largest |u| or |v| before any wrap or clip, what 24 bits have to hold
+    current_peaks, voltage_peaks : population -> largest |u|, |v| before any wrap or clip, what 24 bits have to hold
     u, v : population -> (n_samples, n_steps, n) int32, as Lava's Monitor reports them at the end of a
         step: v after the reset. Empty unless asked for.
     spikes : population -> (n_samples, n_steps, n) bool. Empty unless asked for.
@@ -79,7 +81,8 @@ class Emulation:
     wraps: dict[str, int]
     clips: dict[str, int]
     readout_spikes: dict[str, int]
-    peaks: dict[str, int]
+    current_peaks: dict[str, int]
+    voltage_peaks: dict[str, int]
     u: dict[str, NDArray[np.int32]]
     v: dict[str, NDArray[np.int32]]
     spikes: dict[str, NDArray[np.bool_]]
@@ -162,7 +165,7 @@ class Emulator:
         return Records(
             np.zeros((n_samples, n_steps, self._readout.size if self._readout else 0), dtype=np.int32),
             first_neurons(neurons)[self._readout.name] if self._readout else 0,
-            np.zeros((n_samples, len(neurons), 4), dtype=np.int64),
+            np.zeros((n_samples, len(neurons), N_COUNTS), dtype=np.int64),
             np.zeros((n_samples, n), dtype=np.int64),
             np.full((n_samples, n), n_steps, dtype=np.int64),
             np.zeros((n_samples, 5), dtype=np.int64),
@@ -190,7 +193,8 @@ class Emulator:
             wraps={name: int(totals[i, WRAPS]) for name, i in index.items()},
             clips={name: int(totals[i, CLIPS]) for name, i in index.items()},
             readout_spikes={p.name: int(totals[index[p.name], SPIKES]) for p in neurons if p is self._readout},
-            peaks={name: int(counts[:, i, PEAK].max(initial=0)) for name, i in index.items()},
+            current_peaks={name: int(counts[:, i, PEAK_U].max(initial=0)) for name, i in index.items()},
+            voltage_peaks={name: int(counts[:, i, PEAK_V].max(initial=0)) for name, i in index.items()},
             u={name: records.u[:, :, part] for name, part in traced.items()},
             v={name: records.v[:, :, part] for name, part in traced.items()},
             spikes={name: records.spikes[:, :, part] for name, part in traced.items()},

@@ -18,7 +18,8 @@ from hardware_targets.loihi.emulator_tables import (
     EVENT,
     NEURON,
     NOTHING,
-    PEAK,
+    PEAK_U,
+    PEAK_V,
     POPULATION,
     READOUT_SPIKED,
     SPIKES,
@@ -59,22 +60,23 @@ def _decayed(state: np.int32, keep: np.int32) -> np.int32:
 def advance_within(
     window: I32, row: np.uint64, u: I32, v: I32, new_u: I32, new_v: I32, first: np.uint64, end: np.uint64,
     keep_u: np.int32, keep_v: np.int32,
-) -> tuple[np.int32, np.int32, np.int32]:  # fmt: skip
+) -> tuple[np.int32, np.int32, np.int32, np.int32]:  # fmt: skip
     """One step of neurons first..end where nothing leaves 24 bits, but for their spikes.
 
-    What arrives at neuron j is window[row + j]. Returns the largest |sum|, the largest |u| or |v|, and the largest v,
-    or 0. Unless they `fit`, the new state is void.
+    What arrives at neuron j is window[row + j]. Returns the largest |sum|, the largest |u|, the largest |v|, and the
+    largest v, or 0. Unless they `fit`, the new state is void.
     """
-    largest_sum = peak = top = np.int32(0)
+    largest_sum = peak_u = peak_v = top = np.int32(0)
     for j in range(first, end):
         arriving = window[row + j]
         current = np.int32(_decayed(u[j], keep_u) + np.int32(arriving << SIX))
         voltage = np.int32(_decayed(v[j], keep_v) + current)
         new_u[j], new_v[j] = current, voltage
         largest_sum = max(largest_sum, np.int32(abs(arriving)))
-        peak = max(peak, max(np.int32(abs(current)), np.int32(abs(voltage))))
+        peak_u = max(peak_u, np.int32(abs(current)))
+        peak_v = max(peak_v, np.int32(abs(voltage)))
         top = max(top, voltage)
-    return largest_sum, peak, top
+    return largest_sum, peak_u, peak_v, top
 
 
 @kernel
@@ -127,7 +129,8 @@ def advance_exactly(
         if v[j] < 0:
             voltage = -voltage
         voltage += kept
-        counts[PEAK] = max(counts[PEAK], max(abs(current), abs(voltage)))
+        counts[PEAK_U] = max(counts[PEAK_U], abs(current))
+        counts[PEAK_V] = max(counts[PEAK_V], abs(voltage))
         clipped = min(max(voltage, -LARGEST), LARGEST)
         if clipped != voltage:
             counts[CLIPS] += 1
@@ -185,11 +188,12 @@ def run_samples(begin: int, end: int, times: I32, units: I32, offsets: I64, tabl
             for p in range(n_populations):
                 first, stop = tables.first[p], tables.first[p + ONE]
                 counts, threshold = records.counts[sample, p], tables.threshold[p]
-                largest_sum, peak, top = advance_within(
+                largest_sum, peak_u, peak_v, top = advance_within(
                     window, row, u, v, new_u, new_v, first, stop, tables.keep_u[p], tables.keep_v[p]
                 )
-                if fit(largest_sum, peak, tables.largest[p]):
-                    counts[PEAK] = max(counts[PEAK], np.int64(peak))
+                if fit(largest_sum, max(peak_u, peak_v), tables.largest[p]):
+                    counts[PEAK_U] = max(counts[PEAK_U], np.int64(peak_u))
+                    counts[PEAK_V] = max(counts[PEAK_V], np.int64(peak_v))
                 else:
                     top = advance_exactly(
                         window, row, u, v, new_u, new_v, p, tables, step, counts, records.overflow[sample]

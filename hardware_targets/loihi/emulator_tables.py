@@ -17,7 +17,8 @@ from toolchain.errors import NetworkError
 STATE_MAX = 2**23 - 1
 """Largest magnitude that 24 bits with a sign hold; u alone may also be +2^23."""
 
-CLIPS, WRAPS, SPIKES, PEAK = 0, 1, 2, 3
+CLIPS, WRAPS, SPIKES, PEAK_U, PEAK_V = 0, 1, 2, 3, 4
+N_COUNTS = 5
 """Columns of `Records.counts`."""
 
 STEP, POPULATION, NEURON, EVENT, VALUE = 0, 1, 2, 3, 4
@@ -54,8 +55,8 @@ class Records(NamedTuple):
     """What a run leaves; see `emulator.Emulation`.
 
     `readout_v` (n_samples, n_steps, n_readout) and `readout_first`, the first neuron of the readout; `counts`
-    (n_samples, n_populations, 4); `neuron_counts`, `first_spikes` (n_samples, n_neurons); `overflow` (n_samples, 5) the
-    first event of each sample; `u`, `v`, `spikes` (n_samples, n_steps, n_neurons), or (0, 0, 0) without traces.
+    (n_samples, n_populations, N_COUNTS); `neuron_counts`, `first_spikes` (n_samples, n_neurons); `overflow`
+    (n_samples, 5) the first event of each sample; `u`, `v`, `spikes` (n_samples, n_steps, n_neurons), or (0, 0, 0) without traces.
     """
 
     readout_v: NDArray[np.int32]

@@ -8,7 +8,7 @@ float step is folded into the weights. With `scale` weight units for one unit of
 
 The scale of a population is free. It starts as large as the formats allow and is halved until the emulator
 neither wraps a current nor clips a voltage on calibration data. The largest state seen then says how large
-the scale may be with half a bit of headroom. Within the octave below that, the weights of a readout go to where
+the scale may be with the headroom that is wanted. Within the octave below that, the weights of a readout go to where
 they lose least; a spiking population goes to where the fewest of its spikes change against the trained
 network on the calibration data. The second matters more than the size of the errors: a trained neuron may
 peak a hair above threshold for every sample, and half a percent of a weight then decides whether it ever
@@ -38,8 +38,11 @@ from toolchain.spikes import SpikeTrains, bin_events
 from toolchain.training.backends import make_engine
 
 SCALES_PER_OCTAVE = 16
-HEADROOM_BITS = 0.5
-"""What other samples may need beyond the calibration data; more of it makes the steps of weights coarser."""
+WRAP_HEADROOM, CLIP_HEADROOM = 0.5, 0.7
+"""Share of 24 bits that calibration data may use of a current, whose wrap turns inhibition into excitation, and of the
+voltage of a readout. A hidden neuron may use all: its voltage is only clipped where it is deep below threshold, so that
+another sample which needs more loses little, and room left there makes the steps of weights coarser for all.
+"""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def quantise_network(
         if not _overflowing(network, emulate(integers, calibration)):
             return _refined(network, integers, calibration, trained, limits)
         # The spikes that changed with the last scale brought a state beyond the headroom: leave more of it.
-        ceilings = {name: ceiling / 2 for name, ceiling in ceilings.items()}
+        ceilings = {name: 0.8 * ceiling for name, ceiling in ceilings.items()}
 
 
 def round_at(network: Network, scales: Mapping[str, float], limits: ChipLimits) -> IntegerNetwork:
@@ -190,7 +193,6 @@ def _refined(
 
 def _lower_to_fit(network: Network, ceilings: dict[str, float], calibration: SpikeTrains, limits: ChipLimits) -> None:
     """Lower the ceilings until nothing overflows on the calibration data and the headroom is free."""
-    largest_state = 2 ** (limits["state_bits"] - 1 - HEADROOM_BITS)
     while True:
         result = emulate(_round_all(network, ceilings, limits), calibration)
         overflowing = _overflowing(network, result)
@@ -200,12 +202,21 @@ def _lower_to_fit(network: Network, ceilings: dict[str, float], calibration: Spi
         if overflowing:
             continue
         # Nothing overflows, so what was seen is what the network does, at whatever scale.
-        too_large = [name for name in ceilings if result.peaks[name] > largest_state]
-        if not too_large:
+        excess = {name: _excess(network[name], result, limits) for name in ceilings}
+        if max(excess.values()) <= 1:
             return
-        for name in too_large:
-            ceilings[name] *= largest_state / result.peaks[name] * (1 - 1e-6)
-            _check_scale(network[name], ceilings[name], limits)
+        for name, factor in excess.items():
+            if factor > 1:
+                ceilings[name] *= (1 - 1e-6) / factor
+                _check_scale(network[name], ceilings[name], limits)
+
+
+def _excess(population: Population, result: Emulation, limits: ChipLimits) -> float:
+    """How many times more of 24 bits a population uses than it may."""
+    largest = 2.0 ** (limits["state_bits"] - 1)
+    of_voltage = CLIP_HEADROOM if population.kind == "leaky_readout" else 1.0
+    current, voltage = result.current_peaks[population.name], result.voltage_peaks[population.name]
+    return max(current / (WRAP_HEADROOM * largest), voltage / (of_voltage * largest))
 
 
 def _overflowing(network: Network, result: Emulation) -> list[str]:

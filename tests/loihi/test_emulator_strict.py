@@ -74,7 +74,7 @@ def test_the_first_overflow_is_an_error(network: IntegerNetwork, steps: list[int
 @pytest.mark.parametrize("network", [driven(LIF, 1016), driven(replace(LIF, vth=1000), 1016)])
 def test_what_just_fits_is_no_error(network: IntegerNetwork) -> None:
     """1016 << 13 is the most that a single sum of full weights leaves in 24 bits; spikes of a lif are no overflow."""
-    assert emulate(network, beats(network, [3]), strict=True).peaks["lif"] == 1016 << 13
+    assert emulate(network, beats(network, [3]), strict=True).voltage_peaks["lif"] == 1016 << 13
 
 
 def test_a_current_of_two_to_the_23_is_no_overflow() -> None:
