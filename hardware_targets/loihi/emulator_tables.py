@@ -56,7 +56,8 @@ class Records(NamedTuple):
 
     `readout_v` (n_samples, n_steps, n_readout) and `readout_first`, the first neuron of the readout; `counts`
     (n_samples, n_populations, N_COUNTS); `neuron_counts`, `first_spikes` (n_samples, n_neurons); `overflow`
-    (n_samples, 5) the first event of each sample; `u`, `v`, `spikes` (n_samples, n_steps, n_neurons), or (0, 0, 0) without traces.
+    (n_samples, 5) the first event of each sample; `u`, `v`, `spikes` (n_samples, n_steps,
+    n_neurons), or (0, 0, 0) without traces.
     """
 
     readout_v: NDArray[np.int32]
