@@ -156,7 +156,7 @@ def test_network_that_does_not_fit(cli: Cli, run: RunFolder, monkeypatch: pytest
 
     chip = limits.read_limits("loihi2")
     cramped = {**chip.table, "cores": dataclasses.replace(chip.table["cores"], value=1)}
-    monkeypatch.setattr(target, "read_limits", lambda name: limits.ChipLimits("loihi2", cramped))
+    monkeypatch.setattr(target, "read_limits", lambda name: dataclasses.replace(chip, table=cramped))
     before = sorted(p.name for p in run.path.iterdir())
     for extra in ([], ["--dry-run"]):
         finished = cli("deploy", str(run.path), *extra)

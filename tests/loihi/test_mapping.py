@@ -20,7 +20,7 @@ def limited(**values: int | None) -> ChipLimits:
     table = dict(LOIHI2.table)
     for name, value in values.items():
         table[name] = replace(table[name], value=value)
-    return ChipLimits("test chip", table)
+    return ChipLimits("test chip", table, LOIHI2.choices)
 
 
 def network(inputs: int = 20, hidden: int = 300, largest: int = 62, masked: bool = False) -> IntegerNetwork:
