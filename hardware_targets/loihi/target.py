@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
 from hardware_targets.loihi.limits import ChipLimits, read_limits
-from hardware_targets.loihi.mapping import place_network
+from hardware_targets.loihi.mapping import place_network, place_plan
+from toolchain.deployment.plan import NetworkPlan
 from toolchain.deployment.target import (
     ConstantError,
     EmulatedResponses,
@@ -177,9 +178,19 @@ class LoihiTarget:
             {"scales": {p.name: p.scale for p in integers.simulated}},
         )
 
-    def place(self, quantised: Quantised) -> Placement:
-        """Put neurons on cores."""
-        return place_network(_integers(quantised), self._limits)
+    def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
+        """Put neurons on cores; the spikes are those that the emulator counts."""
+        integers, rates = _integers(quantised), None
+        if spikes is not None and spikes.n_samples:
+            from hardware_targets.loihi.emulator import emulate
+
+            counts = emulate(integers, spikes).neuron_counts
+            rates = {name: array.mean(axis=0) for name, array in counts.items()}
+        return place_network(integers, self._limits, chips=chips, rates=rates)
+
+    def place_plan(self, plan: NetworkPlan, *, clip_delays: bool, chips: int | None = None) -> Placement:
+        """Put a network on cores that is not trained yet."""
+        return place_plan(plan, self._limits, clip_delays=clip_delays, chips=chips)
 
     def emulate(self, quantised: Quantised, spikes: SpikeTrains) -> EmulatedResponses:
         """Run all samples in the chip's integers."""

@@ -42,11 +42,13 @@ class Options:
     vendor_samples : test samples that the vendor's code runs; None for the recipe's number, 0 for none
     vendor_timeout_s : time that it may take altogether
     clip_delays : cut delays at the target's largest slot (counted and reported) instead of refusing them
+    chips : how many chips the target has; None for its usual board
     """
 
     vendor_samples: int | None = None
     vendor_timeout_s: float = 300.0
     clip_delays: bool = False
+    chips: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
     hint = number_format.get("hint") if ours and number_format else None
     quantised = target.quantise(trained, calibration.spikes, clip_delays=options.clip_delays, hint=hint)
     say("place neurons on cores")
-    return Prepared(recipe, dataset, trained, quantised, target.place(quantised))
+    placement = target.place(quantised, spikes=calibration.spikes, chips=options.chips)
+    return Prepared(recipe, dataset, trained, quantised, placement)
 
 
 def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[Path, Report]:
