@@ -40,21 +40,23 @@ def build_network(recipe: Recipe, *, n_inputs: int, n_classes: int, n_traces: in
     RecipeError
         If a size in the recipe contradicts the dataset, or a projection is too large to hold.
     """
-    outputs = (n_classes, "classes") if n_traces is None else (n_traces, "target traces")
-    populations = _populations(recipe, n_inputs, outputs)
+    populations = build_populations(recipe, n_inputs=n_inputs, n_classes=n_classes, n_traces=n_traces)
     sizes = {p.name: p.size for p in populations}
-    for entry in recipe.network.projections:
-        pairs = sizes[entry.source] * sizes[entry.target]
-        if pairs > MAX_PAIRS:
-            raise RecipeError(
-                f"recipe network.projections: {entry.source}->{entry.target} has {pairs} pairs of neurons, at most "
-                f"{MAX_PAIRS} can be held; make one of the populations smaller"
-            )
     projections = tuple(_projection(p, sizes, recipe.training.seed) for p in recipe.network.projections)
     return Network(recipe.network.dt_ms, populations, projections)
 
 
-def _populations(recipe: Recipe, n_inputs: int, outputs: tuple[int, str]) -> tuple[Population, ...]:
+def build_populations(
+    recipe: Recipe, *, n_inputs: int, n_classes: int, n_traces: int | None = None
+) -> tuple[Population, ...]:
+    """Populations that training starts from; parameters as `build_network`.
+
+    Raises
+    ------
+    RecipeError
+        If a size in the recipe contradicts the dataset, or a projection is too large to hold.
+    """
+    outputs = (n_classes, "classes") if n_traces is None else (n_traces, "target traces")
     network, seed = recipe.network, recipe.training.seed
     sizes = {network.output: outputs}
     sizes |= {n: (n_inputs, "channels") for n, p in network.populations.items() if p.kind == "spike_source"}
@@ -72,7 +74,18 @@ def _populations(recipe: Recipe, n_inputs: int, outputs: tuple[int, str]) -> tup
             for field, tau in (("tau_mem", entry.tau_mem_ms), ("tau_syn", entry.tau_syn_ms))
         )
         populations.append(Population(name, entry.kind, given, tau_mem, tau_syn, entry.threshold, entry.single_spike))
+    _check_pairs(recipe, {p.name: p.size for p in populations})
     return tuple(populations)
+
+
+def _check_pairs(recipe: Recipe, sizes: dict[str, int]) -> None:
+    for entry in recipe.network.projections:
+        pairs = sizes[entry.source] * sizes[entry.target]
+        if pairs > MAX_PAIRS:
+            raise RecipeError(
+                f"recipe network.projections: {entry.source}->{entry.target} has {pairs} pairs of neurons, at most "
+                f"{MAX_PAIRS} can be held; make one of the populations smaller"
+            )
 
 
 def _time_constant(initial: Initial, size: int, random: np.random.Generator) -> TimeConstant:
@@ -91,10 +104,15 @@ def _projection(entry: ProjectionRecipe, sizes: dict[str, int], seed: int) -> Pr
     name = f"{entry.source}->{entry.target}"
     weight = _draw(entry.weight, shape, generator(seed, name, "weight"))
     delay = _draw(entry.delay, shape, generator(seed, name, "delay"))
-    mask = None
-    if entry.density < 1:
-        mask = generator(seed, name, "mask").random(shape) < entry.density
-    return make_projection(entry.source, entry.target, weight, delay, mask)
+    return make_projection(entry.source, entry.target, weight, delay, draw_mask(entry, shape, seed))
+
+
+def draw_mask(entry: ProjectionRecipe, shape: tuple[int, int], seed: int) -> NDArray[np.bool_] | None:
+    """Which synapses of a projection exist, (pre, post); None where all do."""
+    if entry.density == 1:
+        return None
+    mask: NDArray[np.bool_] = generator(seed, f"{entry.source}->{entry.target}", "mask").random(shape) < entry.density
+    return mask
 
 
 def _draw(initial: Initial, shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float64]:

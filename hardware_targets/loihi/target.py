@@ -14,7 +14,8 @@ from hardware_targets.loihi import relays
 from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
 from hardware_targets.loihi.limits import ChipLimits, read_limits
-from hardware_targets.loihi.mapping import place_network
+from hardware_targets.loihi.mapping import place_network, place_plan
+from toolchain.deployment.plan import NetworkPlan
 from toolchain.deployment.target import (
     ConstantError,
     EmulatedResponses,
@@ -205,14 +206,26 @@ class LoihiTarget:
 
         return observe(round_at(network, _known_scales(hint), self._limits), spikes)
 
-    def place(self, quantised: Quantised) -> Placement:
-        """Put neurons on cores, relays as any others; what they take has rows of its own among the resources."""
-        ours = _loihi(quantised)
-        placement = place_network(ours.on_chip, self._limits)
+    def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
+        """Put neurons on cores, relays as any others; the spikes are those that the emulator counts.
+
+        What relays take has rows of its own among the resources.
+        """
+        ours, rates = _loihi(quantised), None
+        if spikes is not None and spikes.n_samples:
+            from hardware_targets.loihi.emulator import emulate
+
+            counts = emulate(ours.on_chip, spikes).neuron_counts
+            rates = {name: array.mean(axis=0) for name, array in counts.items()}
+        placement = place_network(ours.on_chip, self._limits, chips=chips, rates=rates)
         if ours.extended is None:
             return placement
         taken = relays.relay_resources(ours.extended, placement, self._limits)
         return replace(placement, resources=(*placement.resources, *taken))
+
+    def place_plan(self, plan: NetworkPlan, *, clip_delays: bool, chips: int | None = None) -> Placement:
+        """Put a network on cores that is not trained yet."""
+        return place_plan(plan, self._limits, clip_delays=clip_delays, chips=chips)
 
     def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
         """Run all samples in the chip's integers; `strict` refuses a wrap, a clip and a spike of a readout."""

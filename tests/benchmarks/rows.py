@@ -12,7 +12,8 @@ from typing import TypedDict
 class Row(TypedDict):
     """One comparison; `ratio` above 1 means that ours is better.
 
-    `ours` and `peer` are medians in `unit`, both of one run on one machine.
+    `ours` and `peer` are medians in `unit`, both of one run on one machine, or `peer` is a goal where there is nobody
+    to compare with.
     """
 
     name: str

@@ -118,7 +118,9 @@ def test_wrong_override(cli: Cli, override: str, words: list[str]) -> None:
 
 
 def test_run_folder_without_a_checkpoint(cli: Cli, run: RunFolder) -> None:
-    one_line(cli("deploy", "nowhere"), 2, "run folder nowhere does not exist")
+    one_line(cli("deploy", "nowhere"), 2, "run folder nowhere does not exist", "--dry-run")
+    one_line(cli("deploy", str(run.path), "--set", "training.seed=2"), 2, "its recipe is frozen", "training.seed=2")
+    one_line(cli("deploy", str(run.path), "--set", "training.seed=2", "--dry-run"), 2, "its recipe is frozen")
     run.checkpoint("best").unlink()
     one_line(cli("deploy", str(run.path)), 2, "best.safetensors does not exist", "train")
     run.recipe_file.unlink()
@@ -148,6 +150,13 @@ def test_unknown_target(cli: Cli, run: RunFolder) -> None:
     one_line(cli("deploy", str(run.path), "--target", "loihi"), 2, "target 'loihi' does not exist", "'loihi2'")
 
 
+def test_more_chips_than_any_system_has(cli: Cli, run: RunFolder) -> None:
+    finished = cli("deploy", str(run.path), "--chips", "2000")
+    assert finished.code == 2
+    assert finished.err.splitlines()[-1].startswith("InputError: chips: 2000 of loihi2 were asked for; the largest")
+    one_line(cli("deploy", "digits", "--dry-run", "--chips", "2000"), 2, "chips: 2000 of loihi2", "give 1 to 1152")
+
+
 def test_network_that_does_not_fit(cli: Cli, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 3; the dry run says the same; the run folder is as it was."""
     import dataclasses
@@ -156,12 +165,15 @@ def test_network_that_does_not_fit(cli: Cli, run: RunFolder, monkeypatch: pytest
 
     chip = limits.read_limits("loihi2")
     cramped = {**chip.table, "cores": dataclasses.replace(chip.table["cores"], value=1)}
-    monkeypatch.setattr(target, "read_limits", lambda name: limits.ChipLimits("loihi2", cramped))
+    monkeypatch.setattr(target, "read_limits", lambda name: dataclasses.replace(chip, table=cramped))
     before = sorted(p.name for p in run.path.iterdir())
     for extra in ([], ["--dry-run"]):
-        finished = cli("deploy", str(run.path), *extra)
+        finished = cli("deploy", str(run.path), "--chips", "1", *extra)
         assert finished.code == 3
-        assert "needs 2 cores, loihi2 has 1" in finished.err.splitlines()[-1]
+        *_, head, change = finished.err.splitlines()
+        assert head.startswith("TargetLimitError: network: needs 2 cores, loihi2 has 1 (1 too many, 2 times the limit)")
+        assert change == "  2 chips in place of 1 (100 % more): --chips 2"
+    assert cli("deploy", str(run.path), "--chips", "2", "--dry-run").code == 0
     assert sorted(p.name for p in run.path.iterdir()) == before
 
 

@@ -45,6 +45,8 @@ def test_report_keeps_its_promised_keys(run: RunFolder) -> None:
     assert found["target"] == "loihi2"
     assert set(found["ladder"][0]) == {"rung", "accuracy", "samples"}
     assert {"name", "used", "limit"} <= set(found["resources"][0])
+    assert found["cores"][0]["formats"]["input->hidden"].startswith("dense, ")
+    assert json.loads((folder / "placement.json").read_text()) == found["cores"]
     assert all(r["samples"] == 300 for r in found["ladder"][:-1])
     assert found["ladder"][-1]["samples"] == 8
     page = (folder / "report.html").read_text()

@@ -163,6 +163,22 @@ def test_resources_and_what_quantisation_did(usual: tuple[str, Page]) -> None:
     assert f"None on 2,000 samples. Watched in the emulator: {watched}." in page.text
 
 
+def test_chips_and_synapse_formats_are_columns_where_there_are_any() -> None:
+    usual = make_report().placement
+    one, *others = usual.cores
+    formats = {"input->hidden": "dense, 8 weight + 6 delay bits", "hidden->hidden": "indexed, 7 index bits"}
+    cores = (replace(one, formats=formats), *(replace(core, chip=1) for core in others))
+    _, page = render(make_report(placement=replace(usual, cores=cores)))
+    heading, first, *_, last = page.tables["Neurons and use of each core"]
+    assert heading[:3] == ["Chip", "Core", "Population"]
+    assert heading[-1] == "Synapses from"
+    assert first[:3] == ["0", "0", "hidden"]
+    assert "input → hidden: dense, 8 weight + 6 delay bits" in first[-1]
+    assert "hidden → hidden: indexed, 7 index bits" in first[-1]
+    assert (last[0], last[-1]) == ("1", "–")
+    assert "cores on 2 chips" in page.text
+
+
 def test_overflows_are_listed() -> None:
     _, page = render(make_report(overflows={"hidden": {"current wrapped": 12, "voltage clipped": 0}}))
     assert "12 overflows on 2,000 samples in the emulator." in page.text
@@ -187,7 +203,10 @@ def test_what_a_user_typed_is_escaped_everywhere() -> None:
         reasons=[HOSTILE],
         ladder=[Rung("float", 0.9, 10), Rung(HOSTILE, 0.8, 10)],
         first_divergence=Divergence(0, HOSTILE, 0, 0, HOSTILE, 0, 1),
-        placement=Placement((CoreUse(0, HOSTILE, 0, 1, {HOSTILE: 1.0}),), (Resource(HOSTILE, 1, 2, HOSTILE, HOSTILE),)),
+        placement=Placement(
+            (CoreUse(0, HOSTILE, 0, 1, {HOSTILE: 1.0}, 1, {projection: HOSTILE}),),
+            (Resource(HOSTILE, 1, 2, HOSTILE, HOSTILE),),
+        ),
         projections=[ProjectionError(projection, 10, 0, 0, 0, 0.1, 1, 1)],
         constants=[ConstantError(HOSTILE, HOSTILE, 1.0, 1.0, 1)],
         overflows={HOSTILE: {HOSTILE: 1}},

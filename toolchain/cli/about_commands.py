@@ -24,12 +24,17 @@ def targets(json: bool) -> Any:
     for target in found:
         lines += [f"{target.name}: {target.about}"]
         for limit in target.limits():
-            value = "no public figure" if limit["value"] is None else limit["value"]
+            value = "no public figure" if limit["value"] is None else _shown(limit["value"])
             lines.append(
-                f"  {limit['name']:<26} {value!s:>9} {limit['unit']}{'  (assumed)' if limit['assumed'] else ''}"
+                f"  {limit['name']:<30} {value!s:>9} {limit['unit']}{'  (assumed)' if limit['assumed'] else ''}"
             )
-            lines.append(f"  {'':<26} {limit['source']}")
+            lines.append(f"  {'':<30} {limit['source']}")
     return "\n".join(lines)
+
+
+def _shown(value: int | list[int]) -> str:
+    """A figure, or the values that a field can have."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def doctor(json: bool) -> Any:

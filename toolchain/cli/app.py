@@ -75,7 +75,13 @@ def train(
 
 @app.command()
 def deploy(
-    run: Annotated[Path, typer.Argument(help="A run folder that `delayline train` made.", metavar="RUN")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A run folder that `delayline train` made; with --dry-run also a recipe file or the name of one.",
+            metavar="RUN",
+        ),
+    ],
     target: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Chip; that of the recipe if left out. `delayline targets` lists them."),
@@ -98,16 +104,31 @@ def deploy(
         ),
     ] = False,
     strict: Strict = False,
+    chips: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, metavar="N", help="Chips that there are; those of the target's usual board if left out."),
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Quantise and place, print resources, write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Does it fit? Place, print resources, write nothing; of a recipe also before training."
+        ),
     ] = False,
+    set_: Sets = None,
     json: Json = False,
 ) -> None:
     """Quantise, map, emulate, export and validate a run; writes a bundle into the run folder."""
-    from toolchain.cli import deploy_command
+    from toolchain.cli import deploy_command, dry_run_command
 
+    if dry_run:
+        emit(dry_run_command.run(run, set_ or [], target, clip_delays, extend_delays, chips, json), json)
+        return
     samples = 0 if no_vendor else vendor_samples
-    emit(*deploy_command.run(run, target, samples, vendor_timeout, clip_delays, extend_delays, strict, dry_run, json))
+    emit(
+        *deploy_command.run(
+            run, set_ or [], target, samples, vendor_timeout, clip_delays, extend_delays, strict, chips, json
+        )
+    )
 
 
 @app.command()

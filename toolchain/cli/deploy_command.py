@@ -4,43 +4,56 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolchain.cli.making_progress import shown_making
 from toolchain.cli.output import ladder_lines, percent, say
-from toolchain.errors import BundleError, CheckpointError
+from toolchain.errors import BundleError, CheckpointError, InputError
+
+if TYPE_CHECKING:
+    from toolchain.training.run_folder import RunFolder
 
 
 def run(
-    path: Path,
+    name: str,
+    overrides: list[str],
     target_name: str | None,
     vendor_samples: int | None,
     vendor_timeout_s: float,
     clip_delays: bool,
     extend_delays: bool,
     strict: bool,
-    dry_run: bool,
+    chips: int | None,
     json: bool,
 ) -> tuple[Any, bool, int]:
     """Deploy a run; returns what to print, whether as JSON, and the exit code."""
-    from toolchain.deployment.deploy import Options, deploy, prepare
+    from toolchain.deployment.deploy import Options, deploy
     from toolchain.deployment.target import find_target
-    from toolchain.training.run_folder import RunFolder
 
-    if not path.is_dir():
-        raise CheckpointError(f"run folder {path} does not exist; give a folder that `delayline train` made")
-    run_folder = RunFolder(path)
+    run_folder = find_run(name, overrides)
     target = find_target(target_name or run_folder.recipe().deployment.target)
-    options = Options(vendor_samples, vendor_timeout_s, clip_delays, strict, extend_delays)
-    if dry_run:
-        with shown_making():
-            resources = [vars(r) for r in prepare(run_folder, target, options, say).placement.resources]
-        return (resources if json else "\n".join(resource_lines(resources))), json, 0
+    options = Options(vendor_samples, vendor_timeout_s, clip_delays, strict, extend_delays, chips)
     with shown_making():
         folder, report = deploy(run_folder, target, options, say)
     content = report.to_json()
     code = 0 if report.verdict == "pass" else 1
     return ({**content, "bundle": str(folder)} if json else _text(content, folder)), json, code
+
+
+def find_run(name: str, overrides: list[str]) -> RunFolder:
+    """A run folder, whose recipe is frozen; raises CheckpointError, InputError."""
+    from toolchain.training.run_folder import RunFolder
+
+    path = Path(name)
+    if not path.is_dir():
+        raise CheckpointError(
+            f"run folder {path} does not exist; give a folder that `delayline train` made, or a recipe with --dry-run"
+        )
+    if overrides:
+        raise InputError(
+            f"run folder {path}: its recipe is frozen, --set {overrides[0]} cannot change it; leave it out"
+        )
+    return RunFolder(path)
 
 
 def run_validation(
@@ -80,17 +93,6 @@ def show_report(path: Path, open_page: bool, json: bool) -> Any:
 
         webbrowser.open((path / "report.html").resolve().as_uri())
     return content if json else text
-
-
-def resource_lines(resources: list[dict[str, Any]]) -> list[str]:
-    """Use against limits as aligned text."""
-    lines = []
-    for r in resources:
-        limit = "" if r["limit"] is None else f"of {r['limit']:.0f} "
-        assumed = "  (assumed limit)" if str(r.get("note", "")).startswith("assumed") else ""
-        unknown = "  (no limit known)" if r["limit"] is None else ""
-        lines.append(f"  {r['name']:<26} {r['used']:>10.0f} {limit}{r.get('unit', '')}{assumed}{unknown}")
-    return lines
 
 
 def _text(content: dict[str, Any], folder: Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +69,36 @@ class Dataset:
         return self.train.spikes.n_steps
 
 
-def _registry() -> dict[str, tuple[type[Section], Callable[[Any], Dataset]]]:
-    """Options and loader of each task; a new task is one line here."""
+@dataclass(frozen=True)
+class TaskSizes:
+    """What a task says of its data without reading them.
+
+    Attributes
+    ----------
+    n_inputs, n_classes : channels and labels
+    n_traces : outputs of its target traces; None where it has none
+    fixed : False where the files that a user gives may have other channels or labels than the published ones
+    """
+
+    n_inputs: int
+    n_classes: int
+    n_traces: int | None = None
+    fixed: bool = True
+
+
+class _Task(NamedTuple):
+    """Options of a task, and from options to its data and, without reading them, to their sizes.
+
+    `sizes` gives None where only the files know.
+    """
+
+    options: type[Section]
+    load: Callable[[Any], Dataset]
+    sizes: Callable[[Any], TaskSizes | None]
+
+
+def _registry() -> dict[str, _Task]:
+    """All tasks; a new one is one line here."""
     from toolchain.datasets import (
         braille,
         digits,
@@ -85,18 +113,32 @@ def _registry() -> dict[str, tuple[type[Section], Callable[[Any], Dataset]]]:
     )
 
     return {
-        "yin_yang": (yin_yang.YinYangOptions, yin_yang.load),
-        "sequence": (sequence.SequenceOptions, sequence.load),
-        "digits": (digits.DigitsOptions, digits.load),
-        "waveform": (waveform.WaveformOptions, waveform.load),
-        "shd": (heidelberg.DigitOptions, heidelberg.load_shd),
-        "ssc": (heidelberg.CommandOptions, heidelberg.load_ssc),
-        "fsdd": (fsdd.FsddOptions, fsdd.load),
-        "braille": (braille.BrailleOptions, braille.load),
-        "synthetic_braille": (synthetic_braille.SyntheticBrailleOptions, synthetic_braille.load),
-        "spoken_digits": (spoken_digits.SpokenDigitsOptions, spoken_digits.load),
-        "spikes": (own_spikes.SpikesOptions, own_spikes.load),
+        "yin_yang": _Task(yin_yang.YinYangOptions, yin_yang.load, yin_yang.sizes),
+        "sequence": _Task(sequence.SequenceOptions, sequence.load, sequence.sizes),
+        "digits": _Task(digits.DigitsOptions, digits.load, digits.sizes),
+        "waveform": _Task(waveform.WaveformOptions, waveform.load, waveform.sizes),
+        "shd": _Task(heidelberg.DigitOptions, heidelberg.load_shd, heidelberg.shd_sizes),
+        "ssc": _Task(heidelberg.CommandOptions, heidelberg.load_ssc, heidelberg.ssc_sizes),
+        "fsdd": _Task(fsdd.FsddOptions, fsdd.load, fsdd.sizes),
+        "braille": _Task(braille.BrailleOptions, braille.load, braille.sizes),
+        "synthetic_braille": _Task(
+            synthetic_braille.SyntheticBrailleOptions, synthetic_braille.load, synthetic_braille.sizes
+        ),
+        "spoken_digits": _Task(spoken_digits.SpokenDigitsOptions, spoken_digits.load, spoken_digits.sizes),
+        "spikes": _Task(own_spikes.SpikesOptions, own_spikes.load, own_spikes.sizes),
     }
+
+
+def task_sizes(task: str, options: dict[str, Any]) -> TaskSizes | None:
+    """Channels and classes of a task, without reading its data; None where only its files know.
+
+    Raises
+    ------
+    RecipeError
+        As `load_dataset`.
+    """
+    found = _find(task)
+    return found.sizes(check_section(found.options, options, task, "dataset.options."))
 
 
 def load_dataset(task: str, options: dict[str, Any]) -> Dataset:
@@ -109,10 +151,14 @@ def load_dataset(task: str, options: dict[str, Any]) -> Dataset:
     DatasetError
         If files that the task reads are missing or damaged.
     """
+    found = _find(task)
+    return found.load(check_section(found.options, options, task, "dataset.options."))
+
+
+def _find(task: str) -> _Task:
     registry = _registry()
     if task not in registry:
         close = difflib.get_close_matches(task, registry, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(registry)}"
         raise RecipeError(f"recipe dataset.task: {task!r} does not exist{hint}")
-    section, load = registry[task]
-    return load(check_section(section, options, task, "dataset.options."))
+    return registry[task]

@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from toolchain.datasets import Dataset
+from toolchain.datasets import Dataset, TaskSizes
 from toolchain.datasets.archives import data_folder
-from toolchain.datasets.braille_file import read_braille
+from toolchain.datasets.braille_file import LETTERS, N_UNITS, read_braille
 from toolchain.datasets.cache import cache_folder
-from toolchain.datasets.from_recordings import BinningOptions, assemble, bin_split
+from toolchain.datasets.from_recordings import BinningOptions, assemble, bin_split, channels
 from toolchain.datasets.stored_split import stored_split
 
 FRACTIONS = {"test": 0.2, "valid": 0.1}
@@ -29,6 +29,11 @@ class BrailleOptions(BinningOptions):
     threshold: Literal[1, 2, 5, 10] = 2
     steps: Annotated[int, Field(ge=1)] = 1300
     seed: Annotated[int, Field(ge=0)] = 0
+
+
+def sizes(options: BrailleOptions) -> TaskSizes:
+    """Events of rise and of fall for each taxel, 26 letters and the space."""
+    return TaskSizes(channels(N_UNITS, options), len(LETTERS))
 
 
 def load(options: BrailleOptions) -> Dataset:

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from toolchain.datasets import Dataset, Samples
+from toolchain.datasets import Dataset, Samples, TaskSizes
 from toolchain.recipe import Section
 from toolchain.spikes import Binning, bin_events
 
@@ -25,6 +25,11 @@ class DigitsOptions(Section):
 
     late: Annotated[int, Field(ge=1)] = 30
     steps: Annotated[int, Field(ge=2)] = 60
+
+
+def sizes(options: DigitsOptions) -> TaskSizes:
+    """A channel for each pixel, a class for each digit."""
+    return TaskSizes(64, 10)
 
 
 def load(options: DigitsOptions) -> Dataset:

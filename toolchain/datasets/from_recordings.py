@@ -53,6 +53,11 @@ class Split:
         return replace(self, samples=Samples(spikes, self.samples.labels[which], speakers))
 
 
+def channels(n_units: int, options: BinningOptions) -> int:
+    """Channels that so many units become."""
+    return -(-n_units // options.units_per_channel)
+
+
 def bin_split(recordings: Recordings, options: BinningOptions) -> Split:
     """All of the recordings in steps; those of a large spike file are kept in the cache."""
     everything = np.arange(recordings.labels.size)

@@ -23,10 +23,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.datasets import Dataset
+from toolchain.datasets import Dataset, TaskSizes
 from toolchain.datasets.archives import data_folder
 from toolchain.datasets.binned_cache import entry_folder
-from toolchain.datasets.from_recordings import BinningOptions, HeldOutSpeakers, Split, assemble, bin_split
+from toolchain.datasets.from_recordings import BinningOptions, HeldOutSpeakers, Split, assemble, bin_split, channels
 from toolchain.datasets.recordings import Events, HeldRecordings, Origin, Recordings
 from toolchain.datasets.spike_file import SpikeFile
 from toolchain.datasets.splits import speaker_mask
@@ -56,6 +56,11 @@ class SpokenDigits:
 
     recordings: Recordings
     numbers: NDArray[np.int64]
+
+
+def sizes(options: FsddOptions) -> TaskSizes:
+    """700 units of the cochlea, ten digits."""
+    return TaskSizes(channels(UNITS, options), len(DIGITS))
 
 
 def load(options: FsddOptions) -> Dataset:

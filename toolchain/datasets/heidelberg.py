@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from toolchain.datasets import Dataset
+from toolchain.datasets import Dataset, TaskSizes
 from toolchain.datasets.archives import data_folder, find_archive, unpacked
-from toolchain.datasets.from_recordings import BinningOptions, HeldOutSpeakers, Split, assemble, bin_split
+from toolchain.datasets.from_recordings import BinningOptions, HeldOutSpeakers, Split, assemble, bin_split, channels
 from toolchain.datasets.recordings import Origin
-from toolchain.datasets.spike_file import SpikeFile
+from toolchain.datasets.spike_file import SHD_UNITS, SpikeFile
 from toolchain.datasets.splits import speaker_mask
 from toolchain.errors import RecipeError
 
@@ -37,6 +37,16 @@ class CommandOptions(BinningOptions):
     """Folder with ssc_train.h5, ssc_valid.h5 and ssc_test.h5, and how events are binned."""
 
     path: str | None = None
+
+
+def shd_sizes(options: DigitOptions) -> TaskSizes:
+    """As published: 700 units, ten digits in two languages."""
+    return TaskSizes(channels(SHD_UNITS, options), 20, fixed=False)
+
+
+def ssc_sizes(options: CommandOptions) -> TaskSizes:
+    """As published: 700 units, 35 words."""
+    return TaskSizes(channels(SHD_UNITS, options), 35, fixed=False)
 
 
 def load_shd(options: DigitOptions) -> Dataset:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from toolchain.datasets import Dataset
+from toolchain.datasets import Dataset, TaskSizes
 from toolchain.datasets.archives import unpacked
 from toolchain.datasets.from_recordings import BinningOptions, HeldOutSpeakers, Split, assemble, bin_split
 from toolchain.datasets.spike_file import SpikeFile
@@ -44,6 +44,11 @@ class SpikesOptions(BinningOptions):
         if len(set(named)) != len(named):
             raise ValueError("train, valid and test must be different files; hold out a fraction of one instead")
         return self
+
+
+def sizes(options: SpikesOptions) -> TaskSizes | None:
+    """Only the files know."""
+    return None
 
 
 def load(options: SpikesOptions) -> Dataset:

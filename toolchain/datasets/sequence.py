@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from toolchain.datasets import Dataset, Samples
+from toolchain.datasets import Dataset, Samples, TaskSizes
 from toolchain.recipe import Section
 from toolchain.spikes import bin_events
 
@@ -23,6 +23,11 @@ class SequenceOptions(Section):
     gap: Annotated[int, Field(ge=1)] = 10
     steps: Annotated[int, Field(ge=2)] = 40
     repeats: Annotated[int, Field(ge=1)] = 2
+
+
+def sizes(options: SequenceOptions) -> TaskSizes:
+    """Two channels, two orders."""
+    return TaskSizes(2, 2)
 
 
 def load(options: SequenceOptions) -> Dataset:

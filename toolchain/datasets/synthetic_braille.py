@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from toolchain.datasets import Dataset
+from toolchain.datasets import Dataset, TaskSizes
 from toolchain.datasets.braille_file import LETTERS, N_UNITS, TAXELS
-from toolchain.datasets.from_recordings import BinningOptions, assemble, bin_split
+from toolchain.datasets.from_recordings import BinningOptions, assemble, bin_split, channels
 from toolchain.datasets.recordings import HeldRecordings, Origin
 from toolchain.datasets.sigma_delta import sigma_delta
 from toolchain.datasets.spike_file import SpikeFileWriter
@@ -144,6 +144,11 @@ def parts_of(repeats: int) -> dict[str, range]:
         "test": range(train, train + test),
         "valid": range(train + test, repeats),
     }
+
+
+def sizes(options: SyntheticBrailleOptions) -> TaskSizes:
+    """Events of rise and of fall for each taxel, 26 letters and the space."""
+    return TaskSizes(channels(N_UNITS, options), len(LETTERS))
 
 
 def load(options: SyntheticBrailleOptions) -> Dataset:

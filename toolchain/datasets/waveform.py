@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from toolchain.datasets import Dataset, Samples
+from toolchain.datasets import Dataset, Samples, TaskSizes
 from toolchain.recipe import Section
 from toolchain.spikes import Binning, bin_events
 
@@ -44,6 +44,11 @@ def curves(random: np.random.Generator, options: WaveformOptions) -> NDArray[np.
     waves *= np.minimum(1.0, 10 * time)
     scaled: NDArray[np.float32] = (waves / np.abs(waves).max(axis=2, keepdims=True)).astype(np.float32)
     return scaled
+
+
+def sizes(options: WaveformOptions) -> TaskSizes:
+    """All as the options say."""
+    return TaskSizes(options.inputs, options.classes, options.outputs)
 
 
 def load(options: WaveformOptions) -> Dataset:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from toolchain.datasets import Dataset, Samples
+from toolchain.datasets import Dataset, Samples, TaskSizes
 from toolchain.recipe import Section
 from toolchain.spikes import Binning, bin_events
 
@@ -58,6 +58,11 @@ def _class_of(x: float, y: float) -> int:
         return 2
     is_yin = right <= R_SMALL or R_SMALL < left <= 0.5 * R_BIG or (y > R_BIG and right > 0.5 * R_BIG)
     return int(is_yin)
+
+
+def sizes(options: YinYangOptions) -> TaskSizes:
+    """Four channels, three classes."""
+    return TaskSizes(4, 3)
 
 
 def load(options: YinYangOptions) -> Dataset:

@@ -45,6 +45,7 @@ class Options:
     strict : refuse the first overflow of a state on the test set instead of counting and reporting all
     extend_delays : keep delays beyond it by the target's delay extension; so does the recipe with
         ``deployment.extend_delays``, unless they are to be cut
+    chips : how many chips the target has; None for its usual board
 
     Raises
     ------
@@ -57,6 +58,7 @@ class Options:
     clip_delays: bool = False
     strict: bool = False
     extend_delays: bool = False
+    chips: int | None = None
 
     def __post_init__(self) -> None:
         if self.clip_delays and self.extend_delays:
@@ -108,7 +110,8 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
         trained, calibration.spikes, clip_delays=options.clip_delays, extend_delays=extend, hint=hint
     )
     say("place neurons on cores")
-    return Prepared(recipe, dataset, trained, quantised, target.place(quantised))
+    placement = target.place(quantised, spikes=calibration.spikes, chips=options.chips)
+    return Prepared(recipe, dataset, trained, quantised, placement)
 
 
 def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[Path, Report]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.deployment.plan import NetworkPlan
 from toolchain.errors import InputError, MissingDependencyError
 from toolchain.network import Network, NeuronConstants
 from toolchain.objective import Reading
@@ -38,18 +39,28 @@ class Resource:
 
 @dataclass(frozen=True)
 class CoreUse:
-    """One core of a placement: which neurons it holds and how much of each limit that takes."""
+    """One core of a placement: which neurons it holds and how much of each limit that takes.
+
+    Attributes
+    ----------
+    core, chip : number of the core on its chip, and of the chip
+    population, first, last : the neurons, `last` included
+    use : name of a limit -> how much of it is taken
+    formats : projection -> how its synapses are stored on this core, for people to read
+    """
 
     core: int
     population: str
     first: int
     last: int
     use: Mapping[str, float]
+    chip: int = 0
+    formats: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Which neurons sit on which core; `cores` in order of number, `resources` for the whole chip."""
+    """Which neurons sit on which core; `cores` in order of chip and number, `resources` for the whole network."""
 
     cores: tuple[CoreUse, ...]
     resources: tuple[Resource, ...]
@@ -225,8 +236,30 @@ class Target(Protocol):
         The weights of the network lie on the grid of that format; raises TargetLimitError where they do not fit it.
         """
 
-    def place(self, quantised: Quantised) -> Placement:
-        """Put neurons on cores; raises TargetLimitError naming the limit that is exceeded."""
+    def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
+        """Put neurons on cores.
+
+        Parameters
+        ----------
+        spikes : input whose spikes are counted, so that neurons that talk much come to lie close to each other; without
+            it every neuron counts alike
+        chips : how many there are; those of the target's usual board if left out
+
+        Raises
+        ------
+        TargetLimitError
+            Naming the limit that is exceeded, by how much, and the smallest changes that would make the network fit.
+        InputError
+            If no system has so many chips.
+        """
+
+    def place_plan(self, plan: NetworkPlan, *, clip_delays: bool, chips: int | None = None) -> Placement:
+        """Put a network on cores that is not trained yet.
+
+        Its weights count as needing the widest format, and every synapse as having the largest slot of its projection,
+        cut at the target's largest with `clip_delays`. What fits here fits after training. Parameters and errors as
+        `place`; nothing heavy may be imported, as people wait for the answer.
+        """
 
     def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
         """Run all samples in the chip's arithmetic.

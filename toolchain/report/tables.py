@@ -168,28 +168,40 @@ def _bar(used: float, limit: float) -> Markup:
 
 
 def cores_table(cores: Sequence[CoreUse]) -> Markup:
-    """Which neurons sit on which core; folded away where there are many."""
+    """Which neurons sit on which core, and how synapses are stored there; folded away where there are many."""
+    several = len({core.chip for core in cores}) > 1
+    stored = any(core.formats for core in cores)
     keys = list(dict.fromkeys(key for core in cores for key in core.use))
     rows = [
         [
+            *([count(c.chip)] if several else []),
             count(c.core),
             plain(c.population),
             f"{count(c.first)} … {count(c.last)}",
             *(number(c.use[key]) if key in c.use else NOTHING for key in keys),
+            *([_formats(c.formats)] if stored else []),
         ]
         for c in cores
     ]
     columns = [
+        *([Column("Chip")] if several else []),
         Column("Core"),
         Column("Population", numeric=False),
         Column("First … last"),
         *(Column(_heading(k)) for k in keys),
+        *([Column("Synapses from", numeric=False)] if stored else []),
     ]
     result = table("Neurons and use of each core", columns, rows)
     if len(cores) <= OPEN_CORES:
         return result
     summary = f"{counted(len(cores), 'entry', 'entries')}, core by core"
     return Markup(f"<details><summary>{summary}</summary>{result}</details>")
+
+
+def _formats(formats: Mapping[str, str]) -> Markup:
+    """A line for each projection onto a core: arrow and format."""
+    lines = [f"{escaped(arrow(name))}: {escaped(text)}" for name, text in formats.items()]
+    return Markup("<br>".join(lines) or NOTHING)
 
 
 def overflows_table(overflows: Mapping[str, Mapping[str, int]]) -> Markup:

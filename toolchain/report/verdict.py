@@ -76,8 +76,10 @@ def _facts(report: Report) -> str:
     if loss is not None:
         facts.append(("points gained" if loss < 0 else "points lost", fixed(abs(loss), 2)))
     facts.append((f"samples compared with {report.vendor or 'vendor code'}", count(report.vendor_samples)))
-    cores = len({c.core for c in report.placement.cores})
+    cores = len({(c.chip, c.core) for c in report.placement.cores})
+    chips = len({c.chip for c in report.placement.cores})
     if cores:
-        facts.append(("core" if cores == 1 else "cores", count(cores)))
+        on = f" on {chips} chips" if chips > 1 else ""
+        facts.append((f"{'core' if cores == 1 else 'cores'}{on}", count(cores)))
     items = "".join(f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}</dd></div>" for name, value in facts)
     return f'<dl class="facts">{items}</dl>\n'

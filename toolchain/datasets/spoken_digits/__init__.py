@@ -14,11 +14,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from toolchain.datasets import Dataset
+from toolchain.datasets import Dataset, TaskSizes
 from toolchain.datasets.cache import cache_folder
-from toolchain.datasets.from_recordings import BinningOptions, Split, assemble, bin_split
+from toolchain.datasets.from_recordings import BinningOptions, Split, assemble, bin_split, channels
 from toolchain.datasets.spike_file import SpikeFile
-from toolchain.datasets.spoken_digits.make import GENERATOR, file_of, find_maker, make_files
+from toolchain.datasets.spoken_digits.make import GENERATOR, N_UNITS, file_of, find_maker, make_files
+from toolchain.datasets.spoken_digits.voices import LABEL_NAMES
 from toolchain.errors import DatasetError
 from toolchain.spikes import Binning
 
@@ -38,6 +39,11 @@ class SpokenDigitsOptions(BinningOptions):
     test: Count = 1000
     seed: Annotated[int, Field(ge=0)] = 1
     steps: Count = 1400
+
+
+def sizes(options: SpokenDigitsOptions) -> TaskSizes:
+    """700 units of the cochlea, ten digits in two languages."""
+    return TaskSizes(channels(N_UNITS, options), len(LABEL_NAMES))
 
 
 def load(options: SpokenDigitsOptions) -> Dataset:

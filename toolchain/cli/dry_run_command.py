@@ -1,0 +1,92 @@
+"""`delayline deploy --dry-run`: does a recipe or a run fit a chip, and how much of it does it take?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolchain.cli.making_progress import shown_making
+from toolchain.cli.output import say
+from toolchain.errors import InputError
+
+if TYPE_CHECKING:
+    from toolchain.deployment.dry_run import DryRun
+
+
+def run(
+    name: str,
+    overrides: list[str],
+    target_name: str | None,
+    clip_delays: bool,
+    extend_delays: bool,
+    chips: int | None,
+    json: bool,
+) -> Any:
+    """Place a run folder as it was trained, or a recipe as it may be; returns what to print."""
+    if Path(name).is_dir():
+        found = _of_run(name, overrides, target_name, clip_delays, extend_delays, chips)
+    else:
+        if extend_delays:
+            raise InputError(
+                f"--extend-delays: how many relays {name} needs depends on the delays that it learns; give a run folder, or "
+                "leave it out to see the network without relays"
+            )
+        found = _of_recipe(name, overrides, target_name, clip_delays, chips)
+    return found.to_json() if json else "\n".join(_lines(found))
+
+
+def _of_recipe(
+    name: str, overrides: list[str], target_name: str | None, clip_delays: bool, chips: int | None
+) -> DryRun:
+    from toolchain.cli.train_command import find_recipe
+    from toolchain.deployment.dry_run import dry_run_of_recipe
+    from toolchain.deployment.target import find_target
+    from toolchain.recipe import read_recipe
+
+    recipe = read_recipe(find_recipe(name), overrides)
+    target = find_target(target_name or recipe.deployment.target)
+    return dry_run_of_recipe(recipe, target, clip_delays=clip_delays, chips=chips)
+
+
+def _of_run(
+    name: str,
+    overrides: list[str],
+    target_name: str | None,
+    clip_delays: bool,
+    extend_delays: bool,
+    chips: int | None,
+) -> DryRun:
+    from toolchain.cli.deploy_command import find_run
+    from toolchain.deployment.deploy import Options, prepare
+    from toolchain.deployment.dry_run import DryRun
+    from toolchain.deployment.target import find_target
+
+    run_folder = find_run(name, overrides)
+    recipe = run_folder.recipe()
+    target = find_target(target_name or recipe.deployment.target)
+    with shown_making():
+        options = Options(clip_delays=clip_delays, extend_delays=extend_delays, chips=chips)
+        prepared = prepare(run_folder, target, options, say)
+    return DryRun(recipe.name, target.name, prepared.placement)
+
+
+def _lines(found: DryRun) -> list[str]:
+    cores = found.placement.cores
+    chips = len({core.chip for core in cores})
+    on = f"{_counted(len(cores), 'core')} of {_counted(chips, 'chip')}"
+    lines = [f"{found.network} on {found.target}: fits, {on}"]
+    for population in dict.fromkeys(core.population for core in cores):
+        sizes = [core.last - core.first + 1 for core in cores if core.population == population]
+        each = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+        lines.append(f"  {population}: {sum(sizes)} neurons, {_counted(len(sizes), 'core')} with {each} of them")
+    lines.append(f"  {'':<30}{'used':>12}{'limit':>12}")
+    for r in found.placement.resources:
+        limit = "unknown" if r.limit is None else f"{r.limit:.0f}"
+        assumed = "  (assumed limit)" if r.note.startswith("assumed") else ""
+        lines.append(f"  {r.name:<30}{r.used:>12.0f}{limit:>12}  {r.unit}{assumed}")
+    lines += [f"  assumed: {assumption}" for assumption in found.assumptions]
+    return lines
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
