@@ -140,7 +140,7 @@ def test_a_recipe_is_answered_without_anything_heavy(tmp_path: Path) -> None:
     heavy = ("numba", "scipy", "h5py", "sklearn", "matplotlib", "rich", "safetensors", "lava")
     code = (
         "import sys; from toolchain.cli.dry_run_command import run; "
-        "run('shd_loihi', [], 'loihi2', False, None, False); "
+        "run('shd_loihi', [], 'loihi2', False, False, None, False); "
         f"print(sorted({{m.split('.')[0] for m in sys.modules}} & set({heavy!r})))"
     )
     done = subprocess.run(

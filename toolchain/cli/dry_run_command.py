@@ -28,8 +28,8 @@ def run(
     else:
         if extend_delays:
             raise InputError(
-                f"--extend-delays: how many relays {name} needs depends on the delays that it learns; give a run folder, "
-                "or leave it out to see the network without relays"
+                f"--extend-delays: how many relays {name} needs depends on the delays that it learns; give a run "
+                "folder, or leave it out to see the network without relays"
             )
         found = _of_recipe(name, overrides, target_name, clip_delays, chips)
     return found.to_json() if json else "\n".join(_lines(found))
