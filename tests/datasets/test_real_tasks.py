@@ -16,6 +16,7 @@ from tests.datasets.layouts import WORDS, events, fsdd_folder, npz_arrays, shd_f
 from toolchain.datasets import Dataset, Samples, from_recordings, load_dataset
 from toolchain.datasets.archives import FOLDER_VARIABLE
 from toolchain.datasets.cache import VARIABLE
+from toolchain.datasets.making import listening
 from toolchain.errors import DatasetError, RecipeError
 from toolchain.recipe import parse_recipe
 from toolchain.training.trainer import prepare
@@ -113,8 +114,12 @@ def test_ssc_has_three_splits_and_may_come_from_the_cache(tmp_path: Path, monkey
         shd_file(tmp_path / f"ssc_{name}.h5", [*range(35)] * (3 - seed), [0] * 35 * (3 - seed), seed=seed, keys=words)
     direct = load_dataset("ssc", {"path": str(tmp_path)})
     monkeypatch.setattr(from_recordings, "CACHED_FROM", 0)
-    for _ in range(2):
-        mapped = load_dataset("ssc", {"path": str(tmp_path)})
+    for first in (True, False):
+        told: list[tuple[str, int, int]] = []
+        with listening(lambda *what: told.append(what)):  # noqa: B023
+            mapped = load_dataset("ssc", {"path": str(tmp_path)})
+        finished = [what for what, done, total in told if done == total]
+        assert finished == [f"steps of ssc_{name}.h5" for name in ("train", "valid", "test")] * first
         for split in ("train", "valid", "test"):
             ours, theirs = getattr(mapped, split), getattr(direct, split)
             assert isinstance(ours.spikes.times.base, np.memmap)

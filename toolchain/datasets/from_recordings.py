@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -12,11 +12,12 @@ from pydantic import Field
 
 from toolchain.datasets import Dataset, Samples
 from toolchain.datasets.binned_cache import binned_once
+from toolchain.datasets.making import report
 from toolchain.datasets.recordings import Origin, Recordings, bin_recordings, binned_parts
 from toolchain.datasets.spike_file import SpikeFile
 from toolchain.errors import DatasetError
 from toolchain.recipe import Section, Speakers
-from toolchain.spikes import Binning
+from toolchain.spikes import Binning, SpikeTrains
 
 CACHED_FROM = 32 * 2**20
 """Bytes of a spike file from which on its binned spikes are kept in the cache; a smaller one is binned in a second."""
@@ -66,12 +67,25 @@ def bin_split(recordings: Recordings, options: BinningOptions) -> Split:
         named = {name: getattr(options, name) for name in BinningOptions.model_fields}
         named["n_units"] = recordings.n_units
         spikes, binning = binned_once(
-            recordings.path, named, lambda: binned_parts(*settings, units_per_channel=options.units_per_channel)
+            recordings.path,
+            named,
+            lambda: _reported(recordings, binned_parts(*settings, units_per_channel=options.units_per_channel)),
         )
     else:
         spikes, binning = bin_recordings(*settings, units_per_channel=options.units_per_channel)
     samples = Samples(spikes, recordings.labels, recordings.speakers)
     return Split(samples, binning, recordings.origin, recordings.label_names, recordings.speaker_names)
+
+
+def _reported(
+    recordings: SpikeFile, parts: Iterable[tuple[SpikeTrains, Binning]]
+) -> Iterator[tuple[SpikeTrains, Binning]]:
+    """The parts, and word of each to who listens: a large set takes minutes the first time."""
+    done = 0
+    for trains, binning in parts:
+        yield trains, binning
+        done += trains.n_samples
+        report(f"steps of {recordings.path.name}", done, recordings.labels.size)
 
 
 def assemble(

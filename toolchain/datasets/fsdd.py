@@ -27,6 +27,7 @@ from toolchain.datasets import Dataset, TaskSizes
 from toolchain.datasets.archives import data_folder
 from toolchain.datasets.binned_cache import entry_folder
 from toolchain.datasets.from_recordings import BinningOptions, HeldOutSpeakers, Split, assemble, bin_split, channels
+from toolchain.datasets.making import report
 from toolchain.datasets.recordings import Events, HeldRecordings, Origin, Recordings
 from toolchain.datasets.spike_file import SpikeFile
 from toolchain.datasets.splits import speaker_mask
@@ -115,7 +116,13 @@ def convert_recordings(folder: Path) -> SpokenDigits:
         numbers.append(int(name["recording"]))
     out = entry_folder("fsdd", folder, {}) / "spikes.h5"
     try:
-        listing = convert_folder(folder, out, labels="fsdd", jobs=os.cpu_count() or 1).listing
+        listing = convert_folder(
+            folder,
+            out,
+            labels="fsdd",
+            jobs=os.cpu_count() or 1,
+            progress=lambda done, total: report(f"spikes of {folder.name}", done, total),
+        ).listing
     except DatasetError:
         raise
     except InputError as error:
