@@ -1,7 +1,7 @@
 """Our number format against the published one, on the same trained networks and samples.
 
     python -m tests.benchmarks.number_formats RUN...            # run folders of `delayline train`
-    python -m tests.benchmarks.number_formats --golden FOLDER --set DATASET   # mlGeNN's SHD network, on spoken digits
+    python -m tests.benchmarks.number_formats --golden FOLDER --task fsdd --data FOLDER   # mlGeNN's SHD network
 
 For each network and conversion: error of the weights (rms, percent), weights that became zero or were clipped, spikes
 that changed on test samples (of all hidden spikes: those that are missing or new, counted step by step, and the change
@@ -35,7 +35,7 @@ CALIBRATION, COMPARED = 200, 200
 
 
 def golden(folder: Path) -> Network:
-    """mlGeNN's network for SHD: 700-256-20, recurrent, trained without delays at 1 ms; 1.2 % of it is missing here."""
+    """mlGeNN's network for SHD: 700-256-20, recurrent, trained without delays at 1 ms (arXiv 2503.04341)."""
     shapes = {"Input_Hidden": (700, 256), "Hidden_Hidden": (256, 256), "Hidden_Output": (256, 20)}
     weight = {k: np.load(folder / f"Conn_{k}-g.npy", allow_pickle=False).reshape(s) for k, s in shapes.items()}
     return Network(
@@ -108,7 +108,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--golden", type=Path, help="folder of mlGeNN's three .npy files")
-    parser.add_argument("--set", type=Path, dest="data", help="folder of spoken digits made by `delayline data make`")
+    parser.add_argument("--task", choices=("fsdd", "spoken_digits"), default="fsdd", help="whose samples it is given")
+    parser.add_argument("--data", type=Path, help="folder of the task's data")
     given = parser.parse_args()
     for path in given.runs:
         run = RunFolder(path)
@@ -118,14 +119,9 @@ def main() -> None:
         compare(recipe.name, network, _calibration(dataset), dataset.test, recipe.training.readout)
     if given.golden is not None:
         options = {"dt_ms": 1.0, "steps": 1400, **({"path": str(given.data)} if given.data else {})}
-        dataset = load_dataset("spoken_digits", options)
-        compare(
-            "mlGeNN's SHD network on spoken digits",
-            golden(given.golden),
-            _calibration(dataset),
-            dataset.test,
-            "exp_weighted_average",
-        )
+        dataset = load_dataset(given.task, options)
+        name = f"mlGeNN's SHD network on {given.task}"
+        compare(name, golden(given.golden), _calibration(dataset), dataset.test, "exp_weighted_average")
 
 
 if __name__ == "__main__":
