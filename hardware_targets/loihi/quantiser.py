@@ -18,7 +18,7 @@ spikes. The threshold is exact by construction: only scales at which scale * thr
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,6 +42,13 @@ WRAP_HEADROOM, CLIP_HEADROOM = 0.5, 0.7
 """Share of 24 bits that calibration data may use of a current, whose wrap turns inhibition into excitation, and of the
 voltage of a readout. A hidden neuron may use all: its voltage is only clipped where it is deep below threshold, so that
 another sample which needs more loses little, and room left there makes the steps of weights coarser for all.
+"""
+
+
+WORTH_CLIPPING = 1.0
+"""Share of the spikes that change without clipping a hidden voltage, below which a finer step of weights is worth it.
+
+Networks whose neurons are inhibited a hundred thresholds deep would otherwise spend their bits on that depth.
 """
 
 
@@ -106,7 +113,8 @@ def quantise_network(
         shared_constants(population, network.dt_ms)
     if known is not None and set(known) == {p.name for p in simulated}:
         integers = _round_all(network, known, limits)
-        if not _overflowing(network, emulate(integers, calibration)):
+        # Training has seen what clipped voltages do.
+        if not _overflowing(network, emulate(integers, calibration), {p.name for p in network.of_kind("lif")}):
             return integers
     trained = trained_spikes(network, calibration)
     trained_counts = {p.name: spike_counts(trained[p.name]) for p in network.of_kind("lif")}
@@ -119,27 +127,41 @@ def quantise_network(
         for population in simulated:
             if population.kind == "leaky_readout":
                 scales[population.name] = _closest_scale(network, population, ceilings[population.name], limits)
+        clipped: set[str] = set()
         for population in network.of_kind("lif"):
             name = population.name
-            changed = {}
-            for scale in _scales_below(population, ceilings[name]):
-                tried = emulate(_round_all(network, {**scales, name: scale}, limits), calibration)
-                changed[scale] = int(np.abs(tried.neuron_counts[name] - trained_counts[name]).sum())
+
+            def changes(
+                candidates: list[float], name: str = name, scales: Mapping[str, float] = scales
+            ) -> dict[float, int]:
+                """Scale -> spikes that change, where nothing worse happens than that this population is clipped."""
+                found = {}
+                for scale in candidates:
+                    tried = emulate(_round_all(network, {**scales, name: scale}, limits), calibration)
+                    if not _overflowing(network, tried, {name}) and _current_excess(tried, name, limits) <= 1:
+                        found[scale] = int(np.abs(tried.neuron_counts[name] - trained_counts[name]).sum())
+                return found
+
+            within = changes(_scales_below(population, ceilings[name])) or {ceilings[name]: 0}
             # The first of the smallest: the larger scale where several change as few spikes.
-            scales[name] = min(changed, key=changed.__getitem__)
+            scales[name] = min(within, key=within.__getitem__)
+            beyond = changes(_scales_above(population, ceilings[name], _largest_scale(network, population, limits)))
+            if beyond and min(beyond.values()) < WORTH_CLIPPING * within[scales[name]]:
+                scales[name] = min(beyond, key=beyond.__getitem__)
+                clipped.add(name)
         integers = _round_all(network, scales, limits)
-        if not _overflowing(network, emulate(integers, calibration)):
-            return _refined(network, integers, calibration, trained, limits)
+        if not _overflowing(network, emulate(integers, calibration), clipped):
+            return _refined(network, integers, calibration, trained, limits, clipped)
         # The spikes that changed with the last scale brought a state beyond the headroom: leave more of it.
         ceilings = {name: 0.8 * ceiling for name, ceiling in ceilings.items()}
 
 
-def round_at(network: Network, scales: Mapping[str, float], limits: ChipLimits) -> IntegerNetwork:
-    """The integers of a network whose format is settled: its weights lie on the grid of these scales already.
+def round_at(network: Network, scales: Mapping[str, float], limits: ChipLimits, *, clip: bool = True) -> IntegerNetwork:
+    """The integers of a network at given scales, each weight rounded by itself; `clip` as in `round_weights`.
 
-    Its delays may be beyond the chip's slots: those that training leaves are within what the recipe allows.
+    Delays may be beyond the chip's slots: those that training leaves are within what the recipe allows.
     """
-    return _round_all(round_delays(network, limits, clip=False, extend=True).network, scales, limits)
+    return _round_all(round_delays(network, limits, clip=False, extend=True).network, scales, limits, clip=clip)
 
 
 def trained_spikes(network: Network, spikes: SpikeTrains) -> dict[str, SpikeTrains]:
@@ -178,12 +200,13 @@ def _refined(
     calibration: SpikeTrains,
     trained: Mapping[str, SpikeTrains],
     limits: ChipLimits,
+    clipped: Collection[str],
 ) -> IntegerNetwork:
     """The same format, weights rounded together: where that is better on the calibration data and overflows nothing."""
     best, changed = integers, _changed(network, integers, calibration, trained)
     for population in (network[p.name] for p in integers.simulated):
         tried = refine(network, best, population, trained, limits)
-        if _overflowing(network, emulate(tried, calibration)):
+        if _overflowing(network, emulate(tried, calibration), clipped):
             continue
         now = _changed(network, tried, calibration, trained)
         if now <= changed:
@@ -215,17 +238,25 @@ def _excess(population: Population, result: Emulation, limits: ChipLimits) -> fl
     """How many times more of 24 bits a population uses than it may."""
     largest = 2.0 ** (limits["state_bits"] - 1)
     of_voltage = CLIP_HEADROOM if population.kind == "leaky_readout" else 1.0
-    current, voltage = result.current_peaks[population.name], result.voltage_peaks[population.name]
-    return max(current / (WRAP_HEADROOM * largest), voltage / (of_voltage * largest))
+    voltage = result.voltage_peaks[population.name] / (of_voltage * largest)
+    return max(_current_excess(result, population.name, limits), voltage)
 
 
-def _overflowing(network: Network, result: Emulation) -> list[str]:
-    """Populations in which a current wrapped, a voltage was clipped or a readout spiked."""
+def _current_excess(result: Emulation, name: str, limits: ChipLimits) -> float:
+    """How many times more of 24 bits the currents of a population use than they may."""
+    return result.current_peaks[name] / (WRAP_HEADROOM * 2.0 ** (limits["state_bits"] - 1))
+
+
+def _overflowing(network: Network, result: Emulation, clipped: Collection[str] = ()) -> list[str]:
+    """Populations in which a current wrapped, a voltage was clipped or a readout spiked.
+
+    Those `clipped` may be: a voltage at the end of its range is one deep below threshold, or it spikes and is reset.
+    """
     return [
         name
         for name in result.wraps
         if result.wraps[name]
-        or result.clips[name]
+        or (result.clips[name] and name not in clipped)
         or (network[name].kind == "leaky_readout" and result.readout_spikes[name])
     ]
 
@@ -250,7 +281,9 @@ def _check_scale(population: Population, scale: float, limits: ChipLimits) -> No
         )
 
 
-def _round_all(network: Network, scales: Mapping[str, float], limits: ChipLimits) -> IntegerNetwork:
+def _round_all(
+    network: Network, scales: Mapping[str, float], limits: ChipLimits, *, clip: bool = True
+) -> IntegerNetwork:
     populations = []
     for population in network.populations:
         if population.kind == "spike_source":
@@ -260,7 +293,8 @@ def _round_all(network: Network, scales: Mapping[str, float], limits: ChipLimits
     # A threshold that had to become an integer has moved the scale with it.
     used = {p.name: p.scale for p in populations}
     projections = tuple(
-        round_projection(p, network[p.target], network.dt_ms, used[p.target], limits) for p in network.projections
+        round_projection(p, network[p.target], network.dt_ms, used[p.target], limits, clip=clip)
+        for p in network.projections
     )
     return IntegerNetwork(network.dt_ms, tuple(populations), projections)
 
@@ -270,6 +304,13 @@ def _scales_below(population: Population, ceiling: float) -> list[float]:
     steps = ceiling * 2.0 ** (-np.arange(SCALES_PER_OCTAVE) / SCALES_PER_OCTAVE)
     thresholds = np.unique(np.maximum(1, np.floor(steps * population.threshold)))
     return [float(t) for t in thresholds[::-1] / population.threshold]
+
+
+def _scales_above(population: Population, ceiling: float, largest: float) -> list[float]:
+    """Scales of the two octaves above `ceiling`, up to the largest, at which the threshold is an integer."""
+    steps = ceiling * 2.0 ** (np.arange(1, 9) / 4)
+    thresholds = np.unique(np.floor(steps[steps <= largest] * population.threshold))
+    return [float(t) for t in thresholds / population.threshold]
 
 
 def _closest_scale(network: Network, population: Population, ceiling: float, limits: ChipLimits) -> float:

@@ -24,37 +24,49 @@ SHIFT = 64
 
 
 def round_weights(
-    weights: NDArray[np.float64], factor: float, limits: ChipLimits
+    weights: NDArray[np.float64], factor: float, limits: ChipLimits, *, clip: bool = True
 ) -> tuple[NDArray[np.int32], int, int]:
-    """Round weights to even integers with the smallest shared exponent that holds them all.
+    """Round weights to even integers with one exponent.
+
+    It is the smallest that holds them all, or a smaller one where finer steps for most gain more than clipped outliers
+    lose, by the sum of squared errors.
 
     Parameters
     ----------
     weights : any shape, float
     factor : weight units for one unit of weight (gain * scale)
+    clip : whether that may be
 
     Returns
     -------
-    integer, exponent, clipped : even integers of the same shape, 0 <= exponent, how many had to be clipped
+    integer, exponent, clipped : even integers of the same shape, the exponent, how many had to be clipped
     """
     low, high = limits["weight_min"] // 2, limits["weight_max"] // 2
     scaled = weights * factor
-    exponent = limits["weight_exponent_min"]
-    while True:
+
+    def rounded(exponent: int) -> tuple[NDArray[np.float64], int, float]:
         halves = np.rint(scaled / 2.0 ** (exponent + 1))
-        clipped = int(np.count_nonzero((halves < low) | (halves > high)))
-        if not clipped or exponent == limits["weight_exponent_max"]:
+        inside = np.clip(halves, low, high)
+        error = float(np.sum((inside * 2.0 ** (exponent + 1) - scaled) ** 2))
+        return inside, int(np.count_nonzero(inside != halves)), error
+
+    exponent = limits["weight_exponent_min"]
+    halves, clipped, error = rounded(exponent)
+    while clipped and exponent < limits["weight_exponent_max"]:
+        coarser = rounded(exponent + 1)
+        if clip and error <= coarser[2]:
             break
         exponent += 1
-    return (2 * np.clip(halves, low, high)).astype(np.int32), exponent, clipped
+        halves, clipped, error = coarser
+    return (2 * halves).astype(np.int32), exponent, clipped
 
 
 def round_projection(
-    projection: Projection, target: Population, dt_ms: float, scale: float, limits: ChipLimits
+    projection: Projection, target: Population, dt_ms: float, scale: float, limits: ChipLimits, *, clip: bool = True
 ) -> IntegerProjection:
-    """Quantise one projection at the scale of its target population."""
+    """Quantise one projection at the scale of its target population; `clip` as in `round_weights`."""
     factor = shared_constants(target, dt_ms).gain * scale
-    integer, exponent, _ = round_weights(projection.weight.astype(np.float64), factor, limits)
+    integer, exponent, _ = round_weights(projection.weight.astype(np.float64), factor, limits, clip=clip)
     return IntegerProjection(
         projection.source, projection.target, integer, exponent, projection.slots(), projection.mask
     )

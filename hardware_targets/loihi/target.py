@@ -184,12 +184,15 @@ class LoihiTarget:
 
     def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
         """Quantise the network as it is and keep its scales and exponents."""
-        from hardware_targets.loihi.quantiser import quantise_network, round_delays
+        from hardware_targets.loihi.quantiser import quantise_network, round_at, round_delays
         from hardware_targets.loihi.rounding import dequantised_constants, weight_unit
 
         limits = self._limits
         delays = round_delays(network, limits, clip=False, extend=True)
-        integers = quantise_network(delays.network, calibration, limits)
+        chosen = quantise_network(delays.network, calibration, limits)
+        # Weights grow while they are trained: none is clipped to begin with.
+        scales = {p.name: p.scale for p in chosen.simulated}
+        integers = round_at(delays.network, scales, limits, clip=False)
         return TrainingFormat(
             self.name,
             {p.name: weight_unit(p, integers, network) for p in integers.projections},

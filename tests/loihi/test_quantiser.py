@@ -32,7 +32,7 @@ GOLDEN_SHD = Path(__file__).parents[3] / "shared" / "golden" / "mlgenn_shd256"
     st.floats(1e-3, 1e4),
 )
 def test_weights_round_to_the_nearest_even_integer_of_the_smallest_exponent(weights: np.ndarray, factor: float) -> None:  # type: ignore[type-arg]
-    integer, exponent, clipped = round_weights(weights, factor, LIMITS)
+    integer, exponent, clipped = round_weights(weights, factor, LIMITS, clip=False)
     assert np.all(integer % 2 == 0)
     assert integer.min() >= -256
     assert integer.max() <= 254
@@ -47,6 +47,25 @@ def test_weights_round_to_the_nearest_even_integer_of_the_smallest_exponent(weig
         assert exponent == 7
         halves = np.rint(weights * factor / 256)
         assert clipped == np.count_nonzero((halves > 127) | (halves < -128))
+
+
+@given(
+    arrays(np.float64, st.integers(1, 30), elements=st.floats(-1e3, 1e3)),
+    st.floats(1e-3, 1e4),
+)
+def test_weights_are_clipped_only_where_that_loses_less(weights: np.ndarray, factor: float) -> None:  # type: ignore[type-arg]
+    """No exponent does better by the squared error, of all there are up to the first that holds them all."""
+
+    def error(exponent: int) -> float:
+        q = np.clip(np.rint(weights * factor / 2.0 ** (exponent + 1)), -128, 127)
+        return float(((q * 2.0 ** (exponent + 1) - weights * factor) ** 2).sum())
+
+    integer, exponent, _ = round_weights(weights, factor, LIMITS)
+    _, holding, _ = round_weights(weights, factor, LIMITS, clip=False)
+    assert -1 <= exponent <= holding
+    assert ((integer * 2.0**exponent - weights * factor) ** 2).sum() == pytest.approx(error(exponent))
+    if exponent < holding:
+        assert error(exponent) <= error(exponent + 1)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
