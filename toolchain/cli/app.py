@@ -97,6 +97,14 @@ def deploy(
             "--extend-delays", help="Keep delays beyond the chip's largest slot by neurons that relay spikes."
         ),
     ] = False,
+    prune: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(metavar="SHARE", help="Remove this share of the synapses, those that cost least; as 0.75."),
+    ] = None,
+    cores: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Remove as many synapses as it takes to fit on so many cores."),
+    ] = None,
     strict: Strict = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Quantise and place, print resources, write nothing.")
@@ -105,9 +113,11 @@ def deploy(
 ) -> None:
     """Quantise, map, emulate, export and validate a run; writes a bundle into the run folder."""
     from toolchain.cli import deploy_command
+    from toolchain.deployment.deploy import Options
 
     samples = 0 if no_vendor else vendor_samples
-    emit(*deploy_command.run(run, target, samples, vendor_timeout, clip_delays, extend_delays, strict, dry_run, json))
+    options = Options(samples, vendor_timeout, clip_delays, strict, extend_delays, prune, cores)
+    emit(*deploy_command.run(run, target, options, dry_run, json))
 
 
 @app.command()

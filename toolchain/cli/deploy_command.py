@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolchain.cli.making_progress import shown_making
 from toolchain.cli.output import ladder_lines, percent, say
 from toolchain.errors import BundleError, CheckpointError
 
+if TYPE_CHECKING:
+    from toolchain.deployment.deploy import Options
 
-def run(
-    path: Path,
-    target_name: str | None,
-    vendor_samples: int | None,
-    vendor_timeout_s: float,
-    clip_delays: bool,
-    extend_delays: bool,
-    strict: bool,
-    dry_run: bool,
-    json: bool,
-) -> tuple[Any, bool, int]:
+
+def run(path: Path, target_name: str | None, options: Options, dry_run: bool, json: bool) -> tuple[Any, bool, int]:
     """Deploy a run; returns what to print, whether as JSON, and the exit code."""
-    from toolchain.deployment.deploy import Options, deploy, prepare
+    from toolchain.deployment.deploy import deploy, prepare
     from toolchain.deployment.target import find_target
     from toolchain.training.run_folder import RunFolder
 
@@ -31,7 +24,6 @@ def run(
         raise CheckpointError(f"run folder {path} does not exist; give a folder that `delayline train` made")
     run_folder = RunFolder(path)
     target = find_target(target_name or run_folder.recipe().deployment.target)
-    options = Options(vendor_samples, vendor_timeout_s, clip_delays, strict, extend_delays)
     if dry_run:
         with shown_making():
             resources = [vars(r) for r in prepare(run_folder, target, options, say).placement.resources]
@@ -93,11 +85,27 @@ def resource_lines(resources: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def pruning_lines(pruning: dict[str, Any] | None) -> list[str]:
+    """How many synapses went from which projection, and what that saved; none without pruning."""
+    if pruning is None:
+        return []
+    lines = [
+        f"  pruned {p['removed']} of {p['synapses']} synapses of {p['projection']}" for p in pruning["projections"]
+    ]
+    if pruning["longest_slot"] is not None:
+        lines.append(f"  pruned all synapses with a delay beyond slot {pruning['longest_slot']}")
+    for s in pruning["savings"]:
+        before, after = ("too large" if s[when] is None else str(s[when]) for when in ("before", "after"))
+        lines.append(f"  {s['name'].replace('_', ' ')} before and after pruning: {before}, {after} {s['unit']}")
+    return lines
+
+
 def _text(content: dict[str, Any], folder: Path) -> str:
     head = f"verdict: {content['verdict']}  {content['name']} on {content['target']}"
     lines = [head, *(f"  {reason}" for reason in content["reasons"])]
     if content["vendor_equal"]:
         lines.append(f"  every spike, u and v equals {content['vendor']} on {content['vendor_samples']} samples")
     lines += ladder_lines(content["ladder"])
+    lines += pruning_lines(content.get("pruning"))
     lines.append(f"  report: {folder / 'report.html'}")
     return "\n".join(lines)
