@@ -21,6 +21,7 @@ from toolchain.deployment.target import (
     EmulatedResponses,
     Placement,
     ProjectionError,
+    Pruned,
     Quantised,
     Traces,
     TrainingFormat,
@@ -163,6 +164,23 @@ class LoihiTarget:
     def largest_slot(self) -> int:
         """From the limit file."""
         return self._limits["slot_max"]
+
+    def prune(
+        self,
+        network: Network,
+        calibration: SpikeTrains,
+        *,
+        fraction: float,
+        cores: int | None,
+        clip_delays: bool,
+        extend_delays: bool,
+    ) -> Pruned:
+        """Remove the synapses whose removal costs the membranes least; cores are counted by the mapper."""
+        from hardware_targets.loihi.pruning_plan import prune_network
+
+        return prune_network(
+            network, calibration, self._limits, fraction=fraction, cores=cores, clip=clip_delays, extend=extend_delays
+        )
 
     def quantise(
         self,

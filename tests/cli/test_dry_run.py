@@ -139,8 +139,8 @@ def test_before_training_no_less_is_needed_than_after(cli: Cli, trained_run: Run
 def test_a_recipe_is_answered_without_anything_heavy(tmp_path: Path) -> None:
     heavy = ("numba", "scipy", "h5py", "sklearn", "matplotlib", "rich", "safetensors", "lava")
     code = (
-        "import sys; from toolchain.cli.dry_run_command import run; "
-        "run('shd_loihi', [], 'loihi2', False, False, None, False); "
+        "import sys; from toolchain.cli.dry_run_command import run; from toolchain.deployment.options import Options; "
+        "run('shd_loihi', [], 'loihi2', Options(), False); "
         f"print(sorted({{m.split('.')[0] for m in sys.modules}} & set({heavy!r})))"
     )
     done = subprocess.run(

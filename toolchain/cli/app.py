@@ -103,6 +103,14 @@ def deploy(
             "--extend-delays", help="Keep delays beyond the chip's largest slot by neurons that relay spikes."
         ),
     ] = False,
+    prune: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(metavar="SHARE", help="Remove this share of the synapses, those that cost least; as 0.75."),
+    ] = None,
+    cores: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Remove as many synapses as it takes to fit on so many cores."),
+    ] = None,
     strict: Strict = False,
     chips: Annotated[
         Optional[int],  # noqa: UP045
@@ -119,16 +127,14 @@ def deploy(
 ) -> None:
     """Quantise, map, emulate, export and validate a run; writes a bundle into the run folder."""
     from toolchain.cli import deploy_command, dry_run_command
+    from toolchain.deployment.options import Options
 
-    if dry_run:
-        emit(dry_run_command.run(run, set_ or [], target, clip_delays, extend_delays, chips, json), json)
-        return
     samples = 0 if no_vendor else vendor_samples
-    emit(
-        *deploy_command.run(
-            run, set_ or [], target, samples, vendor_timeout, clip_delays, extend_delays, strict, chips, json
-        )
-    )
+    options = Options(samples, vendor_timeout, clip_delays, strict, extend_delays, chips, prune, cores)
+    if dry_run:
+        emit(dry_run_command.run(run, set_ or [], target, options, json), json)
+        return
+    emit(*deploy_command.run(run, set_ or [], target, options, json))
 
 
 @app.command()

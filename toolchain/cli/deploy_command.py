@@ -11,28 +11,19 @@ from toolchain.cli.output import ladder_lines, percent, say
 from toolchain.errors import BundleError, CheckpointError, InputError
 
 if TYPE_CHECKING:
+    from toolchain.deployment.options import Options
     from toolchain.training.run_folder import RunFolder
 
 
 def run(
-    name: str,
-    overrides: list[str],
-    target_name: str | None,
-    vendor_samples: int | None,
-    vendor_timeout_s: float,
-    clip_delays: bool,
-    extend_delays: bool,
-    strict: bool,
-    chips: int | None,
-    json: bool,
+    name: str, overrides: list[str], target_name: str | None, options: Options, json: bool
 ) -> tuple[Any, bool, int]:
     """Deploy a run; returns what to print, whether as JSON, and the exit code."""
-    from toolchain.deployment.deploy import Options, deploy
+    from toolchain.deployment.deploy import deploy
     from toolchain.deployment.target import find_target
 
     run_folder = find_run(name, overrides)
     target = find_target(target_name or run_folder.recipe().deployment.target)
-    options = Options(vendor_samples, vendor_timeout_s, clip_delays, strict, extend_delays, chips)
     with shown_making():
         folder, report = deploy(run_folder, target, options, say)
     content = report.to_json()
@@ -95,11 +86,27 @@ def show_report(path: Path, open_page: bool, json: bool) -> Any:
     return content if json else text
 
 
+def pruning_lines(pruning: dict[str, Any] | None) -> list[str]:
+    """How many synapses went from which projection, and what that saved; none without pruning."""
+    if pruning is None:
+        return []
+    lines = [
+        f"  pruned {p['removed']} of {p['synapses']} synapses of {p['projection']}" for p in pruning["projections"]
+    ]
+    if pruning["longest_slot"] is not None:
+        lines.append(f"  pruned all synapses with a delay beyond slot {pruning['longest_slot']}")
+    for s in pruning["savings"]:
+        before, after = ("too large" if s[when] is None else str(s[when]) for when in ("before", "after"))
+        lines.append(f"  {s['name'].replace('_', ' ')} before and after pruning: {before}, {after} {s['unit']}")
+    return lines
+
+
 def _text(content: dict[str, Any], folder: Path) -> str:
     head = f"verdict: {content['verdict']}  {content['name']} on {content['target']}"
     lines = [head, *(f"  {reason}" for reason in content["reasons"])]
     if content["vendor_equal"]:
         lines.append(f"  every spike, u and v equals {content['vendor']} on {content['vendor_samples']} samples")
     lines += ladder_lines(content["ladder"])
+    lines += pruning_lines(content.get("pruning"))
     lines.append(f"  report: {folder / 'report.html'}")
     return "\n".join(lines)

@@ -11,33 +11,29 @@ from toolchain.errors import InputError
 
 if TYPE_CHECKING:
     from toolchain.deployment.dry_run import DryRun
+    from toolchain.deployment.options import Options
 
 
-def run(
-    name: str,
-    overrides: list[str],
-    target_name: str | None,
-    clip_delays: bool,
-    extend_delays: bool,
-    chips: int | None,
-    json: bool,
-) -> Any:
+def run(name: str, overrides: list[str], target_name: str | None, options: Options, json: bool) -> Any:
     """Place a run folder as it was trained, or a recipe as it may be; returns what to print."""
     if Path(name).is_dir():
-        found = _of_run(name, overrides, target_name, clip_delays, extend_delays, chips)
+        found = _of_run(name, overrides, target_name, options)
     else:
-        if extend_delays:
-            raise InputError(
-                f"--extend-delays: how many relays {name} needs depends on the delays that it learns; give a run "
-                "folder, or leave it out to see the network without relays"
-            )
-        found = _of_recipe(name, overrides, target_name, clip_delays, chips)
+        found = _of_recipe(name, overrides, target_name, options)
     return found.to_json() if json else "\n".join(_lines(found))
 
 
-def _of_recipe(
-    name: str, overrides: list[str], target_name: str | None, clip_delays: bool, chips: int | None
-) -> DryRun:
+def _of_recipe(name: str, overrides: list[str], target_name: str | None, options: Options) -> DryRun:
+    for flag, given in (
+        ("--extend-delays", options.extend_delays),
+        ("--prune", options.prune is not None),
+        ("--cores", options.cores is not None),
+    ):
+        if given:
+            raise InputError(
+                f"{flag}: what it does to {name} depends on what training makes of it; give a run folder, or leave "
+                "it out to see the network as it is"
+            )
     from toolchain.cli.train_command import find_recipe
     from toolchain.deployment.dry_run import dry_run_of_recipe
     from toolchain.deployment.target import find_target
@@ -45,19 +41,12 @@ def _of_recipe(
 
     recipe = read_recipe(find_recipe(name), overrides)
     target = find_target(target_name or recipe.deployment.target)
-    return dry_run_of_recipe(recipe, target, clip_delays=clip_delays, chips=chips)
+    return dry_run_of_recipe(recipe, target, clip_delays=options.clip_delays, chips=options.chips)
 
 
-def _of_run(
-    name: str,
-    overrides: list[str],
-    target_name: str | None,
-    clip_delays: bool,
-    extend_delays: bool,
-    chips: int | None,
-) -> DryRun:
+def _of_run(name: str, overrides: list[str], target_name: str | None, options: Options) -> DryRun:
     from toolchain.cli.deploy_command import find_run
-    from toolchain.deployment.deploy import Options, prepare
+    from toolchain.deployment.deploy import prepare
     from toolchain.deployment.dry_run import DryRun
     from toolchain.deployment.target import find_target
 
@@ -65,7 +54,6 @@ def _of_run(
     recipe = run_folder.recipe()
     target = find_target(target_name or recipe.deployment.target)
     with shown_making():
-        options = Options(clip_delays=clip_delays, extend_delays=extend_delays, chips=chips)
         prepared = prepare(run_folder, target, options, say)
     return DryRun(recipe.name, target.name, prepared.placement)
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from toolchain import __version__
 from toolchain.datasets import Dataset, Samples, load_dataset
 from toolchain.deployment.bundle import replacing, write_manifest, write_network
-from toolchain.deployment.target import EmulatedResponses, Placement, Quantised, Target, Traces
-from toolchain.errors import CheckpointError, InputError
+from toolchain.deployment.options import Options as Options
+from toolchain.deployment.target import EmulatedResponses, Placement, Pruned, Quantised, Target, Traces
+from toolchain.errors import CheckpointError, InputError, TargetLimitError
 from toolchain.network import Network
 from toolchain.network_builder import generator
 from toolchain.recipe import Recipe
@@ -34,46 +35,20 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to deploy.
-
-    Parameters
-    ----------
-    vendor_samples : test samples that the vendor's code runs; None for the recipe's number, 0 for none
-    vendor_timeout_s : time that it may take altogether
-    clip_delays : cut delays at the target's largest slot (counted and reported) instead of refusing them
-    strict : refuse the first overflow of a state on the test set instead of counting and reporting all
-    extend_delays : keep delays beyond it by the target's delay extension; so does the recipe with
-        ``deployment.extend_delays``, unless they are to be cut
-    chips : how many chips the target has; None for its usual board
-
-    Raises
-    ------
-    InputError
-        If delays are to be both cut and kept.
-    """
-
-    vendor_samples: int | None = None
-    vendor_timeout_s: float = 300.0
-    clip_delays: bool = False
-    strict: bool = False
-    extend_delays: bool = False
-    chips: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.clip_delays and self.extend_delays:
-            raise InputError("--clip-delays cuts long delays, --extend-delays keeps them; give one of the two")
-
-
-@dataclass(frozen=True)
 class Prepared:
-    """A trained network in the integers of a target, placed on its cores."""
+    """A trained network in the integers of a target, placed on its cores; `pruned` where that was asked for."""
 
     recipe: Recipe
     dataset: Dataset
     trained: Network
+    pruned: Pruned | None
     quantised: Quantised
     placement: Placement
+
+    @property
+    def deployed(self) -> Network:
+        """What was quantised: the trained network, or what pruning left of it."""
+        return self.trained if self.pruned is None else self.pruned.network
 
 
 def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepared:
@@ -100,18 +75,64 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
             f"run folder {run.path}: its network has {sources} inputs and {trained.readout.size} outputs, the dataset "
             f"{dataset.n_inputs} and {dataset.n_classes}; recipe.yaml and checkpoint do not belong together"
         )
-    say(f"quantise {recipe.name} for {target.name}")
     calibration = _calibration(dataset, recipe)
     # A network that was trained in this target's numbers goes into the same ones; another target chooses its own.
     ours = number_format is not None and number_format.get("target") == target.name
     hint = number_format.get("hint") if ours and number_format else None
     extend = options.extend_delays or (recipe.deployment.extend_delays and not options.clip_delays)
+    pruned = _prune(recipe, trained, target, options, calibration, extend, say)
+    if pruned is not None and pruned.removed:
+        # Weights that make up for others have left the grid that they were trained on.
+        hint = None
+    say(f"quantise {recipe.name} for {target.name}")
+    network = trained if pruned is None else pruned.network
     quantised = target.quantise(
-        trained, calibration.spikes, clip_delays=options.clip_delays, extend_delays=extend, hint=hint
+        network, calibration.spikes, clip_delays=options.clip_delays, extend_delays=extend, hint=hint
     )
     say("place neurons on cores")
     placement = target.place(quantised, spikes=calibration.spikes, chips=options.chips)
-    return Prepared(recipe, dataset, trained, quantised, placement)
+    prepared = Prepared(recipe, dataset, trained, pruned, quantised, placement)
+    _check_cores(prepared, options)
+    return prepared
+
+
+def _prune(
+    recipe: Recipe,
+    trained: Network,
+    target: Target,
+    options: Options,
+    calibration: Samples,
+    extend: bool,
+    say: Say,
+) -> Pruned | None:
+    """What pruning leaves, or None where neither the options nor the recipe ask for it."""
+    fraction = recipe.deployment.prune if options.prune is None else options.prune
+    cores = _asked_cores(recipe, options)
+    if not fraction and cores is None:
+        return None
+    say(f"prune {recipe.name}")
+    return target.prune(
+        trained,
+        calibration.spikes,
+        fraction=fraction,
+        cores=cores,
+        clip_delays=options.clip_delays,
+        extend_delays=extend,
+    )
+
+
+def _asked_cores(recipe: Recipe, options: Options) -> int | None:
+    return recipe.deployment.cores if options.cores is None else options.cores
+
+
+def _check_cores(prepared: Prepared, options: Options) -> None:
+    """Whether the integers that came out fit on the cores that were asked for."""
+    asked, used = _asked_cores(prepared.recipe, options), len(prepared.placement.cores)
+    if asked is not None and used > asked:
+        raise TargetLimitError(
+            f"network: takes {used} cores in the target's integers, {asked} were asked for; allow more cores, or raise "
+            "the share that is pruned with --prune"
+        )
 
 
 def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[Path, Report]:
@@ -134,7 +155,7 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     recipe, test, quantised = prepared.recipe, prepared.dataset.test, prepared.quantised
     say(f"emulate {test.labels.size} test samples")
     emulated = target.emulate(quantised, test.spikes, strict=options.strict)
-    ladder = float_rungs(recipe, prepared.trained, quantised, test)
+    ladder = float_rungs(recipe, prepared.trained, quantised, test, pruned=prepared.pruned)
     ladder.append(
         Rung(
             "emulator",
@@ -235,6 +256,7 @@ def _report(
         projections=prepared.quantised.projection_errors,
         constants=prepared.quantised.constant_errors,
         overflows=emulated.overflows,
+        pruned=prepared.pruned,
         provenance={
             "run": run.path.name,
             "data": prepared.dataset.provenance,
@@ -254,7 +276,7 @@ def _where(d: Divergence) -> str:
 
 def _figures(run: RunFolder, target: Target, prepared: Prepared, ours: Traces, theirs: Traces | None) -> Figures:
     delays = {}
-    for trained, chip in zip(prepared.trained.projections, prepared.quantised.rounded.projections, strict=True):
+    for trained, chip in zip(prepared.deployed.projections, prepared.quantised.rounded.projections, strict=True):
         kept = slice(None) if trained.mask is None else trained.mask
         if trained.delay.any() or chip.delay.any():
             delays[trained.name] = (trained.delay[kept].ravel(), chip.slots()[kept].ravel())

@@ -105,6 +105,48 @@ class ConstantError:
 
 
 @dataclass(frozen=True)
+class PrunedProjection:
+    """How many synapses a projection had, and how many of them were pruned."""
+
+    projection: str
+    synapses: int
+    removed: int
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What the network takes of something before and after pruning; None where it does not fit at all."""
+
+    name: str
+    unit: str
+    before: int | None
+    after: int | None
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A trained network with fewer synapses, the others made up for them.
+
+    Attributes
+    ----------
+    network : the populations and projections of the trained one; a projection that lost synapses has a mask
+    projections : in the order of the network
+    savings : as the target counts them, before weights are rounded
+    longest_slot : all synapses with a longer delay were removed for what their delay alone takes; None if it was not so
+    """
+
+    network: Network
+    projections: Sequence[PrunedProjection]
+    savings: Sequence[Saving]
+    longest_slot: int | None = None
+
+    @property
+    def removed(self) -> int:
+        """Synapses that were pruned."""
+        return sum(p.removed for p in self.projections)
+
+
+@dataclass(frozen=True)
 class Traces:
     """Full state of some samples, as an emulator or a vendor's code reports it.
 
@@ -205,6 +247,25 @@ class Target(Protocol):
 
     def largest_slot(self) -> int:
         """Largest delay slot that a synapse can have."""
+
+    def prune(
+        self,
+        network: Network,
+        calibration: SpikeTrains,
+        *,
+        fraction: float,
+        cores: int | None,
+        clip_delays: bool,
+        extend_delays: bool,
+    ) -> Pruned:
+        """Remove the synapses that the network can best do without; raises TargetLimitError where that is not enough.
+
+        Parameters
+        ----------
+        fraction : share of all synapses to remove, at least
+        cores : remove as many as it takes to fit on so many cores
+        clip_delays, extend_delays : as the pruned network will be quantised
+        """
 
     def quantise(
         self,

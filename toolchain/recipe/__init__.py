@@ -51,11 +51,14 @@ class DeploymentRecipe(Section):
     """Defaults of ``delayline deploy`` for this network.
 
     With `extend_delays`, delays beyond the target's largest slot are kept by delay extension, and training in the
-    target's numbers may use them.
+    target's numbers may use them. `prune` is the share of synapses that are removed; with `cores`, as many go as it
+    takes to fit on so many.
     """
 
     target: str = "loihi2"
     extend_delays: bool = False
+    prune: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    cores: Annotated[int, Field(ge=1)] | None = None
     vendor_samples: Annotated[int, Field(ge=0)] = 8
     calibration_samples: Annotated[int, Field(ge=1)] = 200
     max_loss_points: Annotated[float, Field(ge=0)] = 1.0

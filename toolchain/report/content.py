@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.deployment.target import ConstantError, Placement, ProjectionError
+from toolchain.deployment.target import ConstantError, Placement, ProjectionError, Pruned
 
 Events = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
 """Population -> (times, units) of one sample."""
@@ -81,6 +81,7 @@ class Report:
     constants: Sequence[ConstantError]
     overflows: Mapping[str, Mapping[str, int]]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    pruned: Pruned | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json. Keys up to `resources` are a promise to other programs."""
@@ -98,6 +99,18 @@ class Report:
             "projections": [asdict(p) for p in self.projections],
             "constants": [asdict(c) for c in self.constants],
             "overflows": {name: dict(events) for name, events in self.overflows.items()},
+            "pruning": _pruning(self.pruned),
             "cores": [{**asdict(c), "use": dict(c.use)} for c in self.placement.cores],
             "provenance": dict(self.provenance),
         }
+
+
+def _pruning(pruned: Pruned | None) -> dict[str, Any] | None:
+    """What pruning removed and saved, without the network itself."""
+    if pruned is None:
+        return None
+    return {
+        "projections": [asdict(p) for p in pruned.projections],
+        "savings": [asdict(s) for s in pruned.savings],
+        "longest_slot": pruned.longest_slot,
+    }

@@ -9,6 +9,7 @@ from importlib import resources
 from toolchain.report.charts import delay_chart, ladder_chart, learning_charts
 from toolchain.report.content import Figures, Report
 from toolchain.report.ladder import explanation, ladder_rows, rung_label
+from toolchain.report.pruning import pruning_section
 from toolchain.report.raster import NARROW, WIDE, raster_chart
 from toolchain.report.spike_comparison import ROLES, Comparison, Role, compare, role_labels
 from toolchain.report.tables import (
@@ -52,6 +53,7 @@ def render_html(report: Report, figures: Figures) -> str:
         ("accuracy", "Accuracy, step by step", _ladder(report)),
         ("spikes", "Spikes of one sample", _spikes(report, figures)),
         ("delays", "Delays", _delays(report, figures)),
+        ("pruning", "What pruning removed", pruning_section(report.pruned)),
         ("quantisation", "What quantisation changed", _quantisation(report)),
         ("overflows", "Overflows", _overflows(report)),
         ("resources", "Cores and resources", _resources(report)),

@@ -11,6 +11,7 @@ from toolchain.report.wording import counted
 
 _EXPLANATIONS = (
     ("float", "as trained"),
+    ("pruned", "without the synapses that cost least, their work taken over by the others"),
     ("delay", "in whole slots, none longer than the chip can carry"),
     ("weight", "the values that the chip's integers stand for"),
     ("constant", "decays and thresholds likewise"),

@@ -1,13 +1,14 @@
 """The accuracy ladder: the same test set through every stage between the trained network and the chip.
 
     float               as trained: delays rounded at use, up to the largest slot of training
+    pruned              without the synapses that pruning removed, where it was asked for
     rounded_delays      the target's integer slots (clipped ones included), weights as trained
     quantised_weights   and the weights that the target's integers stand for
     quantised_constants and its decays and thresholds
     emulator            the target's integer arithmetic
     vendor              the vendor's own code, on some of the samples
 
-The first four run on the training backend. Each differs from the one before in one thing, so a fall in
+All before the emulator run on the training backend. Each differs from the one before in one thing, so a fall in
 accuracy names its cause.
 """
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.datasets import Samples
-from toolchain.deployment.target import Quantised, Traces
+from toolchain.deployment.target import Pruned, Quantised, Traces
 from toolchain.network import Network
 from toolchain.objective import Reading
 from toolchain.readouts import readout_values
@@ -70,10 +71,13 @@ def float_engine(recipe: Recipe, network: Network, steps: int, quantised: Quanti
     )
 
 
-def float_rungs(recipe: Recipe, trained: Network, quantised: Quantised, test: Samples) -> list[Rung]:
+def float_rungs(
+    recipe: Recipe, trained: Network, quantised: Quantised, test: Samples, *, pruned: Pruned | None = None
+) -> list[Rung]:
     """The rungs that run on the training backend."""
-    stages = (
+    stages: tuple[tuple[str, Network, Quantised | None], ...] = (
         ("float", trained, None),
+        *([("pruned", pruned.network, None)] if pruned else []),
         ("rounded_delays", quantised.rounded, None),
         ("quantised_weights", quantised.weighted, None),
         ("quantised_constants", quantised.weighted, quantised),

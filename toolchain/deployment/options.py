@@ -1,0 +1,47 @@
+"""How to deploy: what a command says, apart from what does it, so that saying it loads nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolchain.errors import InputError
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to deploy.
+
+    Parameters
+    ----------
+    vendor_samples : test samples that the vendor's code runs; None for the recipe's number, 0 for none
+    vendor_timeout_s : time that it may take altogether
+    clip_delays : cut delays at the target's largest slot (counted and reported) instead of refusing them
+    strict : refuse the first overflow of a state on the test set instead of counting and reporting all
+    extend_delays : keep delays beyond it by the target's delay extension; so does the recipe with
+        ``deployment.extend_delays``, unless they are to be cut
+    chips : how many chips the target has; None for its usual board
+    prune : share of the synapses to remove; None for the recipe's
+    cores : remove as many as it takes to fit on so many cores; None for the recipe's number
+
+    Raises
+    ------
+    InputError
+        If delays are to be both cut and kept, or no synapse or less than a core would be left.
+    """
+
+    vendor_samples: int | None = None
+    vendor_timeout_s: float = 300.0
+    clip_delays: bool = False
+    strict: bool = False
+    extend_delays: bool = False
+    chips: int | None = None
+    prune: float | None = None
+    cores: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip_delays and self.extend_delays:
+            raise InputError("--clip-delays cuts long delays, --extend-delays keeps them; give one of the two")
+        if self.prune is not None and not 0 <= self.prune < 1:
+            raise InputError(f"--prune {self.prune:g}: must be a share of the synapses, 0 or more and below 1")
+        if self.cores is not None and self.cores < 1:
+            raise InputError(f"--cores {self.cores}: must be 1 or more")
