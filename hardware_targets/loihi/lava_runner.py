@@ -86,7 +86,7 @@ def run_lava(folder: Path, *, samples: int, timeout_s: float, python: str | None
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="delayline-lava-") as scratch:
         output = Path(scratch) / "traces.npz"
-        command = [python, str(script), "--samples", str(samples), "--output", str(output)]
+        command = [python, str(script), "--samples", str(samples), "--out", str(output)]
         _run_session(command, Path(scratch), timeout_s)
         return _read_traces(output, samples, n_steps, start)
 
@@ -268,6 +268,8 @@ def _read_traces(path: Path, n_samples: int, n_steps: int, start: float) -> Lava
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 kind, _, name = entry.filename.removesuffix(".npy").partition("/")
+                if kind == "prediction" and not name:
+                    continue  # the same is worked out from the traces
                 if kind not in kinds or not name:
                     raise ValueError(f"unexpected entry {entry.filename!r}")
                 trace = _read_entry(archive, entry)
