@@ -16,7 +16,8 @@ t + 1 + k. `build` is the network; lava_running.py is how samples pass through i
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER))
 # First, because it makes Lava importable or says what is missing.
 from lava_running import main
 
@@ -38,6 +39,7 @@ TAIL = """
 if __name__ == "__main__":
     main(
         build,
+        FOLDER,
         # ABOUT
     )
 """

@@ -31,8 +31,7 @@ from lava_machines import (
 )
 from lava_reading import classify
 
-FOLDER = Path(__file__).resolve().parent
-LONGEST_GAP = 100
+LONGEST_GAP = 30
 """Chunks of empty steps after a sample; spikes that then still circulate are an error."""
 
 
@@ -155,7 +154,7 @@ class Session:
         for name, key in zip(network.cyclic, self.watched):  # noqa: B905
             if key not in self.readers:
                 self.readers[key] = Spikes(machine.leave(network.neurons[name]), buffer)
-        self.reset, self.steps = reset, 0
+        self.reset, self.steps, self.up = reset, 0, True
         self.configuration = machine.configuration()
         for name in network.start_from:
             network.neurons[name].create_runtime(self.configuration)
@@ -214,9 +213,14 @@ class Session:
     def close(self) -> dict[str, Any]:
         """Frames of all steps of the readers that were asked for, then the end of Lava."""
         frames = {key: self.readers[key].frames() for key in self.wanted}
-        for name in self.network.start_from:
-            self.network.neurons[name].stop()
+        self.stop()
         return frames
+
+    def stop(self) -> None:
+        """End Lava's processes; a script that leaves one behind never ends."""
+        for name in self.network.start_from if self.up else []:
+            self.network.neurons[name].stop()
+        self.up = False
 
 
 def find_latency(frames: Any, expected: Any, limit: int) -> int:
@@ -226,11 +230,11 @@ def find_latency(frames: Any, expected: Any, limit: int) -> int:
     return int(np.argmin(differences))
 
 
-def run(options: argparse.Namespace, build: Callable[..., None], about: dict[str, Any]) -> dict[str, Any]:
+def run(options: argparse.Namespace, build: Callable[..., None], folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     """Run the samples and print what came of it; return the arrays to write."""
-    own = Samples(FOLDER / "samples.npz", about["n_sources"])
+    own = Samples(folder / "samples.npz", about["n_sources"])
     samples = Samples(options.data, about["n_sources"]) if options.data else own
-    expected = load(FOLDER / "expected.npz")
+    expected = load(folder / "expected.npz")
     n = samples.n if options.samples is None else options.samples
     if not 1 <= n <= samples.n:
         stop(f"--samples {n} is outside 1..{samples.n}")
@@ -238,7 +242,7 @@ def run(options: argparse.Namespace, build: Callable[..., None], about: dict[str
     machine = MACHINES[options.on]
     reset = options.reset or machine.reset
     limit = machine.latency if options.latency is None else options.latency
-    arrays = load(FOLDER / "arrays.npz")
+    arrays = load(folder / "arrays.npz")
 
     def begin() -> Session:
         network = Network(**about, machine=machine(record))
@@ -260,16 +264,19 @@ def run(options: argparse.Namespace, build: Callable[..., None], about: dict[str
 
     # Inputs that come late make outputs late, and change nothing else: without input a network stays at zero.
     measure = machine.latency > 0 and options.latency is None
-    if measure:
-        session.advance(own.raster(0, own.n_steps + limit))
-        next_sample()
-    for sample in range(n):
-        starts.append(session.steps)
-        session.advance(samples.raster(sample, samples.n_steps + limit))
-        print(f"sample {sample + 1} of {n}", flush=True)
-        if sample + 1 < n:
+    try:
+        if measure:
+            session.advance(own.raster(0, own.n_steps + limit))
             next_sample()
-    ended.append((session.close(), starts))
+        for sample in range(n):
+            starts.append(session.steps)
+            session.advance(samples.raster(sample, samples.n_steps + limit))
+            print(f"sample {sample + 1} of {n}", flush=True)
+            if sample + 1 < n:
+                next_sample()
+        ended.append((session.close(), starts))
+    finally:
+        session.stop()
     late = dict.fromkeys(session.wanted, limit)
     if measure:
         late = {key: find_latency(ended[0][0][key], expected[key][0], limit) for key in session.wanted}
@@ -299,8 +306,8 @@ def report(traces: dict[str, Any], outputs: dict[str, Any], labels: Any, expecte
     print(f"SHA-256 of the outputs {digest.hexdigest()}", flush=True)
 
 
-def main(build: Callable[..., None], **about: Any) -> None:
-    """Read the command line, run, and write the result."""
+def main(build: Callable[..., None], folder: Path, **about: Any) -> None:
+    """Read the command line, run, and write the result; `folder` has the arrays, `about` is that of `Network`."""
     parser = argparse.ArgumentParser(prog="network.py", description="Run the network on samples; README.md says more.")
     parser.add_argument("--on", choices=list(MACHINES), default="cpu", help="this computer (default) or a chip")
     parser.add_argument("--samples", type=int, metavar="N", help="how many, from the first; all if left out")
@@ -312,7 +319,7 @@ def main(build: Callable[..., None], **about: Any) -> None:
     options = parser.parse_args()
     if options.latency is not None and options.latency < 0:
         stop(f"--latency {options.latency} is below 0", BAD_INPUT)
-    traces = run(options, build, about)
+    traces = run(options, build, folder, about)
     # Under the final name there is never half a file.
     temporary = options.out.with_name(options.out.name + ".part")
     with temporary.open("wb") as file:
