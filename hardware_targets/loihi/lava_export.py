@@ -1,14 +1,19 @@
 """The Lava part of a bundle: a folder that runs with nothing but lava-nc (which brings numpy and scipy).
 
-    network.py    a script a person can read: one block per population and projection
-    arrays.npz    weights and delays, (post, pre) as Lava wants them
-    samples.npz   input spikes of some samples in event form, and their labels
-    README.md     how to run it
+    network.py         a script a person can read: one block per population and projection
+    lava_running.py    how samples pass through it, the same in every bundle
+    lava_machines.py   what differs between this computer and a chip, the same in every bundle
+    lava_reading.py    how the class is read, the same in every bundle
+    arrays.npz         weights and delays, (post, pre) as Lava wants them
+    samples.npz        input spikes of some samples in event form, and their labels
+    expected.npz       outputs of the emulator on these samples
+    README.md          how to run it
 
 The script builds plain Lava processes (`LIF`, `Dense`, `DelayDense`, `Sparse`, `DelaySparse`) and leaves
-the recording to the run configuration: a process model that inherits Lava's own bit-accurate LIF, calls
-its `run_spk` and copies u, v and the spikes to shared memory. Against three Monitors for each population
+the recording to the run configuration: on the CPU a process model that inherits Lava's own bit-accurate LIF,
+calls its `run_spk` and copies u, v and the spikes to shared memory. Against three Monitors for each population
 that is exactly the same numbers at a third of the time per step, and no value crosses a channel alone.
+**Not executed: what the scripts do with ``--on loihi2`` has run with stand-ins for a chip only.**
 
 Names of populations reach the script only through ``ascii()`` and as identifiers made by `_identifiers`.
 """
@@ -17,13 +22,14 @@ from __future__ import annotations
 
 import keyword
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_targets.loihi.emulator import check_sources
+from hardware_targets.loihi.emulator import check_sources, emulate
 from hardware_targets.loihi.integer_network import (
     LAVA_SLOT_MAX,
     READOUT_VTH,
@@ -32,7 +38,8 @@ from hardware_targets.loihi.integer_network import (
     IntegerProjection,
     check_integers,
 )
-from hardware_targets.loihi.lava_template import HEAD, READ, README, RECORDING, SPARSE_IMPORT, TAIL
+from hardware_targets.loihi.lava_readme import README, Expectation, expect
+from hardware_targets.loihi.lava_template import BUILD, HEAD, SPARSE_IMPORT, TAIL
 from toolchain.errors import InputError
 from toolchain.objective import Reading
 from toolchain.spikes import SpikeTrains
@@ -40,6 +47,8 @@ from toolchain.spikes import SpikeTrains
 SCRIPT_NAME = "network.py"
 ARRAYS_NAME = "arrays.npz"
 SAMPLES_NAME = "samples.npz"
+EXPECTED_NAME = "expected.npz"
+COPIED = ("lava_running.py", "lava_machines.py", "lava_reading.py")
 
 
 def write_lava_folder(
@@ -88,10 +97,17 @@ def write_lava_folder(
         samples["labels"] = labels.astype(np.int64)
     folder.mkdir(parents=True, exist_ok=True)
     names = _identifiers(network)
+    outputs = _outputs(network, readout)
+    result = emulate(network, spikes, traces=True)
+    expected = {f"{kind}/{name}": (result.v if kind == "v" else result.spikes)[name] for name, kind in outputs.items()}
     _write_arrays(folder / ARRAYS_NAME, _arrays(network, names))
     _write_arrays(folder / SAMPLES_NAME, samples)
-    (folder / SCRIPT_NAME).write_text(_script(network, names, readout), encoding="utf-8")
-    (folder / "README.md").write_text(_readme(network, spikes), encoding="utf-8")
+    _write_arrays(folder / EXPECTED_NAME, expected)
+    (folder / SCRIPT_NAME).write_text(_script(network, names, outputs, readout), encoding="utf-8")
+    for name in COPIED:
+        shutil.copyfile(Path(__file__).parent / "lava_folder" / name, folder / name)
+    expectation = expect(expected, samples.get("labels"), readout if len(outputs) == 1 else None)
+    (folder / "README.md").write_text(_readme(network, spikes, expectation), encoding="utf-8")
 
 
 def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
@@ -102,7 +118,7 @@ def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
 
 def _identifiers(network: IntegerNetwork) -> dict[str, str]:
     """A variable name for each population and projection, by its name: readable, safe and unique."""
-    taken = {"np", "arrays", "raster", "network", "csr_matrix"}
+    taken = {"arrays", "network", "csr_matrix", "main"}
     identifiers: dict[str, str] = {}
 
     def choose(key: str, wish: str) -> None:
@@ -159,19 +175,58 @@ def _separate_parts(network: IntegerNetwork) -> list[str]:
     return list(first.values())
 
 
-def _outputs(network: IntegerNetwork) -> list[str]:
-    """Populations that project to no other; what a relay does, its source does."""
-    origin = {p.name: p.relays_of or p.name for p in network.populations}
+def _origin(network: IntegerNetwork) -> dict[str, str]:
+    """Population -> itself, or for a relay the population whose spikes it repeats."""
+    return {p.name: p.relays_of or p.name for p in network.populations}
+
+
+def _outputs(network: IntegerNetwork, readout: Reading) -> dict[str, str]:
+    """Populations that project to no other -> "v" if that is read, or "s"; what a relay does, its source does."""
+    origin = _origin(network)
     passing_on = {origin[p.source] for p in network.projections if origin[p.source] != origin[p.target]}
-    return [p.name for p in network.simulated if p.relays_of is None and p.name not in passing_on]
+    names = [p.name for p in network.simulated if p.relays_of is None and p.name not in passing_on]
+    of_kind = {n: "v" if network[n].kind == "leaky_readout" else "s" for n in names}
+    return {names[0]: "s" if readout == "first_spike" else "v"} if len(names) == 1 else of_kind
+
+
+def _circles(network: IntegerNetwork) -> tuple[list[str], int]:
+    """Populations that can excite themselves, and how many populations in a row pass spikes on.
+
+    Populations of one circle count as one in the row; those that project nowhere do not count.
+    """
+    after: dict[str, set[str]] = {p.name: set() for p in network.populations}
+    for projection in network.projections:
+        after[projection.source].add(projection.target)
+    reached = {name: _reachable(name, after) for name in after}
+    cyclic = [p.name for p in network.simulated if p.name in reached[p.name]]
+    rows: dict[str, int] = {}
+
+    def row(name: str) -> int:
+        """Longest way from here on, through populations that pass spikes on."""
+        if name not in rows:
+            circle = {n for n in reached[name] if name in reached[n]} | {name}
+            beyond = {n for member in circle for n in after[member]} - circle
+            rows[name] = (1 if after[name] else 0) + max((row(n) for n in beyond), default=0)
+        return rows[name]
+
+    return cyclic, max(row(name) for name in after)
+
+
+def _reachable(name: str, after: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(after[name])
+    while waiting:
+        found.add(current := waiting.pop())
+        waiting += after[current] - found
+    return found
 
 
 def _population_block(population: IntegerPopulation, name: str, first: int) -> str:
     shown, size = ascii(population.name), population.size
     if population.kind == "spike_source":
         return (
-            f"    # Population {shown}: {size} spike sources, rows {first} to {first + size - 1} of raster.\n"
-            f"    {name} = RingBuffer(data=raster[{first}:{first + size}])\n"
+            f"    # Population {shown}: {size} spike sources, units {first} to {first + size - 1} of the samples.\n"
+            f"    {name} = network.stream({first}, {size})\n"
         )
     what = f"{size} LIF neurons"
     if population.relays_of is not None:
@@ -218,29 +273,38 @@ def _projection_block(projection: IntegerProjection, names: dict[str, str]) -> s
     return "\n".join(lines) + "\n"
 
 
-def _script(network: IntegerNetwork, names: dict[str, str], readout: Reading) -> str:
+def _script(network: IntegerNetwork, names: dict[str, str], outputs: dict[str, str], readout: Reading) -> str:
     blocks: list[str] = []
     first = 0
+    sending = {p.source for p in network.projections}
     for population in network.populations:
-        blocks.append(_population_block(population, names[population.name], first))
+        # A source that leads nowhere is no part of what Lava runs, and nothing would take its spikes.
+        if population.kind != "spike_source" or population.name in sending:
+            blocks.append(_population_block(population, names[population.name], first))
         first += population.size if population.kind == "spike_source" else 0
     blocks += [_projection_block(projection, names) for projection in network.projections]
-    outputs = _outputs(network)
+    cyclic, depth = _circles(network)
+    about = {
+        "n_sources": first,
+        "outputs": outputs,
+        "readout": next(iter(outputs)) if len(outputs) == 1 else None,
+        "reading": readout,
+        "longest_slot": max((_max_slot(p) for p in network.projections), default=0),
+        "depth": depth,
+        "cyclic": cyclic,
+        "start_from": _separate_parts(network),
+    }
+    arguments = "".join(f"        {key}={value!a},\n" for key, value in about.items())
     masked = any(p.mask is not None for p in network.projections)
     return (
-        HEAD.replace("    # SPARSE\n", SPARSE_IMPORT if masked else "")
-        + f"N_SOURCES = {first}\n"
-        + f"READOUT = {ascii(outputs[0]) if len(outputs) == 1 else None}\n"
-        + "# Lava runs what is connected: one population of each separate part of the network.\n"
-        + f"START_FROM = [{', '.join(ascii(name) for name in _separate_parts(network))}]\n"
-        + RECORDING
+        HEAD.replace("# SPARSE\n", SPARSE_IMPORT if masked else "")
+        + BUILD
         + "\n".join(blocks)
-        + "    return network\n"
-        + TAIL.replace("        # READ\n", READ[readout])
+        + TAIL.replace("        # ABOUT\n", arguments)
     )
 
 
-def _readme(network: IntegerNetwork, spikes: SpikeTrains) -> str:
+def _readme(network: IntegerNetwork, spikes: SpikeTrains, expectation: Expectation) -> str:
     populations = "\n".join(
         f"- {p.name}: {p.kind}, {p.size} neurons" + (f", relays of {p.relays_of}" if p.relays_of else "")
         for p in network.populations
@@ -254,6 +318,9 @@ def _readme(network: IntegerNetwork, spikes: SpikeTrains) -> str:
         projections=projections,
         n_samples=spikes.n_samples,
         n_steps=spikes.n_steps,
+        n_units=spikes.n_units,
         dt_ms=network.dt_ms,
         readout_vth=READOUT_VTH,
+        accuracy=expectation.accuracy,
+        digest=expectation.digest,
     )

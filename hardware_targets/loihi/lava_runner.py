@@ -1,5 +1,8 @@
 """Run an exported Lava folder in its own process, with a time limit, and read the traces it leaves.
 
+`run_lava` simulates it on the CPU, `run_on_chip` runs it on Loihi 2. Not executed: the second has been run with
+stand-ins for lava-loihi only.
+
 Lava forks one process of the operating system for each process of the network, and an exception in one
 of them makes the caller hang for ever without a word. So Lava never runs inside our process: it gets a
 session of its own, a limit, and whatever is left of it at the end is stopped. The interpreter may be
@@ -32,7 +35,8 @@ INTERPRETER_VARIABLE = "DELAYLINE_LAVA_PYTHON"
 REMEDY = (
     f"`pip install lava-nc==0.10.0` into a Python 3.10 and set {INTERPRETER_VARIABLE} to it, or deploy with --no-vendor"
 )
-_CANNOT_IMPORT = 4  # exit code of the exported script
+_MISSING = 4  # exit code of the exported script
+CHIP = "loihi2"
 _GRACE_S = 5.0
 _EXCEPTION = re.compile(r"[\w.]*(Error|Exception)\b")
 _UNREADABLE = (OSError, KeyError, ValueError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile)
@@ -55,8 +59,22 @@ class LavaTraces:
     seconds: float
 
 
+@dataclass(frozen=True)
+class ChipOutputs:
+    """What a chip was read of: v or spikes of the populations that project to no other.
+
+    Attributes
+    ----------
+    v : readout -> (n_samples, n_steps, n) int32, after the reset
+    spikes : spiking output -> (n_samples, n_steps, n) bool
+    """
+
+    v: dict[str, NDArray[np.int32]]
+    spikes: dict[str, NDArray[np.bool_]]
+
+
 def run_lava(folder: Path, *, samples: int, timeout_s: float, python: str | None = None) -> LavaTraces:
-    """Run the first `samples` samples of a folder that `write_lava_folder` wrote.
+    """Simulate the first `samples` samples of a folder that `write_lava_folder` wrote.
 
     Parameters
     ----------
@@ -74,6 +92,32 @@ def run_lava(folder: Path, *, samples: int, timeout_s: float, python: str | None
     InputError
         If `samples` or `timeout_s` is out of range.
     """
+    start = time.monotonic()
+    kinds = _run_script(folder, samples, timeout_s, python, "cpu")
+    sizes = [{name: trace.shape for name, trace in kinds[kind].items()} for kind in "uvs"]
+    if not sizes[0] or sizes[0] != sizes[1] or sizes[0] != sizes[2]:
+        raise BundleError(
+            "lava: the traces of the run are not usable: u, v and s are not of the same populations and sizes; "
+            "run it again"
+        )
+    return LavaTraces(kinds["u"], kinds["v"], kinds["s"], time.monotonic() - start)
+
+
+def run_on_chip(folder: Path, *, samples: int, timeout_s: float, python: str | None = None) -> ChipOutputs:
+    """Run the first `samples` samples of such a folder on a Loihi 2 chip; parameters and errors as `run_lava`.
+
+    Not executed on a chip. MissingDependencyError also says where lava-loihi is absent.
+    """
+    kinds = _run_script(folder, samples, timeout_s, python, CHIP)
+    if kinds["u"] or not (kinds["v"] or kinds["s"]):
+        raise BundleError(f"{CHIP}: the outputs of the run are not usable: v or s of outputs expected; run it again")
+    return ChipOutputs(kinds["v"], kinds["s"])
+
+
+def _run_script(
+    folder: Path, samples: int, timeout_s: float, python: str | None, machine: str
+) -> dict[str, dict[str, NDArray[Any]]]:
+    """Run the script on a machine and read what it leaves: u, v, s -> population -> trace."""
     python = _interpreter(python)
     script = folder.resolve() / "network.py"
     if not script.is_file():
@@ -83,12 +127,11 @@ def run_lava(folder: Path, *, samples: int, timeout_s: float, python: str | None
         raise InputError(f"lava: {samples} samples asked for, the folder has {n_samples}; ask for 1..{n_samples}")
     if not (math.isfinite(timeout_s) and timeout_s > 0):
         raise InputError(f"lava: --vendor-timeout {timeout_s} must be finite and above 0 s")
-    start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="delayline-lava-") as scratch:
         output = Path(scratch) / "traces.npz"
-        command = [python, str(script), "--samples", str(samples), "--output", str(output)]
+        command = [python, str(script), "--samples", str(samples), "--out", str(output), "--on", machine]
         _run_session(command, Path(scratch), timeout_s)
-        return _read_traces(output, samples, n_steps, start)
+        return _read_traces(output, samples, n_steps)
 
 
 def lava_version() -> str | None:
@@ -155,7 +198,9 @@ def _run_session(command: list[str], scratch: Path, timeout_s: float) -> None:
         finally:
             reason = _last_line(stderr) or "no message"
             _end_session(process)
-        if code == _CANNOT_IMPORT:
+        if code == _MISSING and CHIP in command and "lava-nc" not in reason:
+            raise MissingDependencyError(f"{CHIP}: {reason.removeprefix('network.py: ')}")
+        if code == _MISSING:
             raise MissingDependencyError(f"lava: {command[0]} cannot import lava-nc; {REMEDY}")
         if code != 0:
             how = f"died of signal {-code}" if code < 0 else f"failed with exit code {code}"
@@ -260,14 +305,16 @@ def _read_extent(path: Path) -> tuple[int, int]:
     return offsets.size - 1, int(n_steps)
 
 
-def _read_traces(path: Path, n_samples: int, n_steps: int, start: float) -> LavaTraces:
-    """Read u, v and s of every population and check that they belong together."""
+def _read_traces(path: Path, n_samples: int, n_steps: int) -> dict[str, dict[str, NDArray[Any]]]:
+    """Read what there is of u, v and s and check types and shapes."""
     kinds: dict[str, dict[str, NDArray[Any]]] = {"u": {}, "v": {}, "s": {}}
     types = {"u": np.dtype(np.int32), "v": np.dtype(np.int32), "s": np.dtype(np.bool_)}
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 kind, _, name = entry.filename.removesuffix(".npy").partition("/")
+                if kind == "prediction" and not name:
+                    continue  # the same is worked out from the traces
                 if kind not in kinds or not name:
                     raise ValueError(f"unexpected entry {entry.filename!r}")
                 trace = _read_entry(archive, entry)
@@ -277,12 +324,9 @@ def _read_traces(path: Path, n_samples: int, n_steps: int, start: float) -> Lava
                         f"expected {types[kind]} of ({n_samples}, {n_steps}, neurons)"
                     )
                 kinds[kind][name] = trace
-        sizes = [{name: trace.shape for name, trace in kinds[kind].items()} for kind in "uvs"]
-        if not sizes[0] or sizes[0] != sizes[1] or sizes[0] != sizes[2]:
-            raise ValueError("u, v and s are not of the same populations and sizes")
     except _UNREADABLE as error:
         raise BundleError(f"lava: the traces of the run are not usable: {error}; run it again") from error
-    return LavaTraces(kinds["u"], kinds["v"], kinds["s"], time.monotonic() - start)
+    return kinds
 
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:

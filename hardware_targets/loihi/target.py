@@ -148,6 +148,7 @@ class LoihiTarget:
     """One chip of the family; see `toolchain.deployment.target.Target`."""
 
     vendor = "lava"
+    hardware = "loihi2"
 
     def __init__(self, chip: str, about: str) -> None:
         self.name = chip
@@ -301,6 +302,13 @@ class LoihiTarget:
             {k: a.astype(np.int64) for k, a in result.v.items()},
             result.spikes,
         )
+
+    def run_hardware(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
+        """Run the Lava folder on a chip, through lava-loihi; not executed on one."""
+        from hardware_targets.loihi.lava_runner import run_on_chip
+
+        result = run_on_chip(exported, samples=samples, timeout_s=timeout_s)
+        return Traces({}, {k: a.astype(np.int64) for k, a in result.v.items()}, result.spikes)
 
     def vendor_status(self) -> str:
         """Version of lava-nc, or the remedy where it is missing."""

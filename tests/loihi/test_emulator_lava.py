@@ -23,18 +23,12 @@ from toolchain.spikes import SpikeTrains
 
 # One process of the operating system imports Lava once and runs the exported scripts one by one.
 BATCH = """
-import importlib.util, pathlib, sys
-import numpy as np
-
-def module(folder):
-    spec = importlib.util.spec_from_file_location(folder.name, folder / "network.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+import pathlib, runpy, sys
 
 if __name__ == "__main__":
     for folder in sorted(pathlib.Path(sys.argv[1]).iterdir()):
-        np.savez(folder / "traces.npz", **module(folder).run())
+        sys.argv[1:] = ["--out", str(folder / "traces.npz")]
+        runpy.run_path(str(folder / "network.py"), run_name="__main__")
 """
 
 
@@ -56,7 +50,8 @@ def run_in_lava(networks: list[tuple[IntegerNetwork, SpikeTrains]], folder: Path
 
 
 def read(folder: Path, spikes: SpikeTrains) -> LavaTraces:
-    return _read_traces(folder / "traces.npz", spikes.n_samples, spikes.n_steps, 0.0)
+    kinds = _read_traces(folder / "traces.npz", spikes.n_samples, spikes.n_steps)
+    return LavaTraces(kinds["u"], kinds["v"], kinds["s"], 0.0)
 
 
 @pytest.fixture(scope="module")

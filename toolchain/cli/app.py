@@ -140,7 +140,9 @@ def deploy(
 @app.command()
 def validate(
     bundle: Annotated[Path, typer.Argument(help="A bundle that `delayline deploy` made.", metavar="BUNDLE")],
-    on: Annotated[str, typer.Option(help="Device: emulator, or the target's vendor code (lava).")] = "lava",
+    on: Annotated[
+        str, typer.Option(help="Device: emulator, the target's vendor code (lava), or its chip (loihi2).")
+    ] = "lava",
     samples: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(min=1, help="Test samples; all that the device can get if left out."),

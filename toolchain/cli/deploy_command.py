@@ -59,7 +59,7 @@ def run_validation(
         return result.to_json(), True, code
     text = f"{device}: {percent(result.accuracy)} of {result.samples} samples"
     if result.equal:
-        text += "; every spike, u and v equals the emulator's"
+        text += f"; {result.compared} equals the emulator's"
     elif result.first_divergence is not None:
         d = result.first_divergence
         text += (

@@ -12,7 +12,9 @@ from toolchain.report.content import Divergence
 QUANTITIES = ("u", "v", "spikes")
 
 
-def first_divergence(ours: Traces, theirs: Traces, populations: Sequence[str]) -> Divergence | None:
+def first_divergence(
+    ours: Traces, theirs: Traces, populations: Sequence[str], quantities: Sequence[str] = QUANTITIES
+) -> Divergence | None:
     """Compare every u, v and spike of two engines and name the earliest difference.
 
     Earliest means: lowest sample, then lowest step, then first population in `populations`, then u before
@@ -22,6 +24,7 @@ def first_divergence(ours: Traces, theirs: Traces, populations: Sequence[str]) -
     ----------
     ours, theirs : arrays (n_samples, n_steps, size) of the same shape, population by population
     populations : names to compare, in the order of the network
+    quantities : which of u, v and spikes
 
     Returns
     -------
@@ -34,7 +37,7 @@ def first_divergence(ours: Traces, theirs: Traces, populations: Sequence[str]) -
     """
     earliest: tuple[tuple[int, int, int, int, int], Divergence] | None = None
     for rank, name in enumerate(populations):
-        for order, quantity in enumerate(QUANTITIES):
+        for order, quantity in enumerate(quantities):
             mine, other = (getattr(traces, quantity).get(name) for traces in (ours, theirs))
             if mine is None or other is None:
                 raise ValueError(f"{quantity} of {name}: missing in one of the two, cannot be compared")

@@ -6,24 +6,34 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from toolchain.datasets import load_dataset
+import numpy as np
+
+from toolchain.datasets import Samples, load_dataset
 from toolchain.deployment.bundle import Bundle, read_bundle
+from toolchain.deployment.target import HardwareTarget, Traces
 from toolchain.errors import InputError
 from toolchain.report.content import Divergence
 from toolchain.storage import write_json
 from toolchain.validation.divergence import first_divergence
-from toolchain.validation.ladder import accuracy, predict, predict_traces
+from toolchain.validation.ladder import accuracy, first_spikes_of, predict, predict_traces
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What a device did with a bundle; `equal` is None where there is nothing to be equal to."""
+    """What a device did with a bundle.
+
+    Attributes
+    ----------
+    equal : None where there is nothing to be equal to
+    compared : what was compared with the emulator, in words; empty where nothing was
+    """
 
     device: str
     samples: int
     accuracy: float
     equal: bool | None
     first_divergence: Divergence | None
+    compared: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """For ``validation-<device>.json``."""
@@ -38,9 +48,9 @@ def validate(
     Parameters
     ----------
     path : a bundle
-    device : ``emulator`` (scores the test set) or the target's vendor, as ``lava``
-    samples : how many test samples; None for all on the emulator, all that the bundle carries for the vendor
-    timeout_s : time limit of a vendor run
+    device : ``emulator`` (scores the test set), the target's vendor, as ``lava``, or its chip, as ``loihi2``
+    samples : how many test samples; None for all on the emulator, all that the bundle carries on other devices
+    timeout_s : time limit of a run on another device than the emulator
     strict : refuse samples on which a state overflows in the emulator, before any other device runs them
 
     Raises
@@ -55,11 +65,12 @@ def validate(
         If `strict` and a state overflows.
     """
     bundle = read_bundle(path)
-    vendor = bundle.target.vendor
-    if device not in ("emulator", vendor):
-        raise InputError(f"device {device!r} does not exist for {bundle.target.name}; known: emulator, {vendor}")
-    run = _on_emulator if device == "emulator" else _on_vendor
-    result = run(bundle, device, samples, timeout_s, strict)
+    devices = {"emulator": _on_emulator, bundle.target.vendor: _on_vendor}
+    if isinstance(bundle.target, HardwareTarget):
+        devices[bundle.target.hardware] = _on_hardware
+    if device not in devices:
+        raise InputError(f"device {device!r} does not exist for {bundle.target.name}; known: {', '.join(devices)}")
+    result = devices[device](bundle, device, samples, timeout_s, strict)
     write_json(path / f"validation-{device}.json", result.to_json())
     return result
 
@@ -83,21 +94,38 @@ def _on_emulator(bundle: Bundle, device: str, samples: int | None, timeout_s: fl
     )
 
 
-def _on_vendor(bundle: Bundle, device: str, samples: int | None, timeout_s: float, strict: bool) -> ValidationResult:
+def _carried(bundle: Bundle, samples: int | None, strict: bool) -> tuple[Samples, Traces]:
+    """The first samples that the bundle carries and what the emulator does with them."""
     carried = bundle.manifest["vendor_samples"]
     n = _limited(samples, carried, "deploy with a larger --vendor-samples; this bundle carries")
     test = load_dataset(bundle.recipe.dataset.task, bundle.recipe.dataset.options).test
-    shown = test.spikes.select(range(n))
+    shown = Samples(test.spikes.select(range(n)), test.labels[:n])
     if strict:
-        bundle.target.emulate(bundle.quantised, shown, strict=True)
+        bundle.target.emulate(bundle.quantised, shown.spikes, strict=True)
+    return shown, bundle.target.emulate_traces(bundle.quantised, shown.spikes)
+
+
+def _on_vendor(bundle: Bundle, device: str, samples: int | None, timeout_s: float, strict: bool) -> ValidationResult:
+    shown, ours = _carried(bundle, samples, strict)
+    n = shown.labels.size
     theirs = bundle.target.run_vendor(bundle.path / device, samples=n, timeout_s=timeout_s)
-    ours = bundle.target.emulate_traces(bundle.quantised, shown)
     divergence = first_divergence(ours, theirs, list(ours.v))
     readout = bundle.quantised.rounded.readout.name
-    return ValidationResult(
-        device,
-        n,
-        accuracy(predict_traces(bundle.recipe.training.readout, theirs, readout), test.labels[:n]),
-        divergence is None,
-        divergence,
-    )
+    right = accuracy(predict_traces(bundle.recipe.training.readout, theirs, readout), shown.labels)
+    return ValidationResult(device, n, right, divergence is None, divergence, "every spike, u and v")
+
+
+def _on_hardware(bundle: Bundle, device: str, samples: int | None, timeout_s: float, strict: bool) -> ValidationResult:
+    """Run on a chip, of which only outputs are read: v of a readout, or the spikes of spiking outputs."""
+    assert isinstance(bundle.target, HardwareTarget)
+    shown, ours = _carried(bundle, samples, strict)
+    n = shown.labels.size
+    theirs = bundle.target.run_hardware(bundle.path / bundle.target.vendor, samples=n, timeout_s=timeout_s)
+    of_v = first_divergence(ours, theirs, list(theirs.v), ("v",))
+    divergence = of_v or first_divergence(ours, theirs, list(theirs.spikes), ("spikes",))
+    readout, reading = bundle.quantised.rounded.readout.name, bundle.recipe.training.readout
+    # Of the one population that is read there is v or there are spikes, as the reading needs.
+    spikes = theirs.spikes.get(readout, np.zeros(ours.v[readout].shape, dtype=np.bool_))
+    prediction = predict(reading, theirs.v.get(readout, spikes), first_spikes_of(spikes))
+    right = accuracy(prediction, shown.labels)
+    return ValidationResult(device, n, right, divergence is None, divergence, "every output")
