@@ -66,8 +66,10 @@ Lava runs on Linux and macOS (it forks). With Python 3.10:
     pip install lava-nc==0.10.0
     python network.py --samples 1 --out traces.npz
 
-On Python 3.11 to 3.13, `pip install numpy scipy networkx asteval` and then `pip install --no-deps
---ignore-requires-python lava-nc==0.10.0`; `lava_machines.py` has the few lines that lava-nc needs there.
+On Python 3.11 to 3.13 (`lava_machines.py` has the few lines that lava-nc needs there):
+
+    pip install numpy scipy networkx asteval
+    pip install --no-deps --ignore-requires-python lava-nc==0.10.0
 
 `traces.npz` then holds, for each population, `u/<name>`, `v/<name>` (int32) and `s/<name>` (bool), each
 (samples, steps, neurons), at the end of every step, and `prediction`, the class of each sample. Start with one
