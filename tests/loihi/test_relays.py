@@ -324,7 +324,7 @@ def test_slots_beyond_lava_are_not_exported(tmp_path: Path) -> None:
     script = (tmp_path / "network.py").read_text()
     assert "1 relays, which repeat spikes of 'in' later" in script
     # Relays pass on what the readout does not: it still is what the network is read from.
-    assert "READOUT = 'out'" in script
+    assert "readout='out'" in script
 
 
 def test_an_output_that_feeds_itself_through_relays_is_the_readout_of_the_script(tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_an_output_that_feeds_itself_through_relays_is_the_readout_of_the_script
     extended = assert_relays_change_nothing(network, trains([0, 2], n_steps=250))
     assert [s.name for s in extended.stages] == ["out+38"]
     write_lava_folder(extended.network, trains([1], n_steps=70), None, tmp_path)
-    assert "READOUT = 'out'" in (tmp_path / "network.py").read_text()
+    assert "readout='out'" in (tmp_path / "network.py").read_text()
 
 
 @pytest.mark.lava
