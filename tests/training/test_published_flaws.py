@@ -51,9 +51,9 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
         set_parameters(self, weights, delays)
 
     def taking(
-        self: CpuEngine, spikes: SpikeTrains, labels: NDArray[np.int64], samples: NDArray[np.int64]
+        self: CpuEngine, spikes: SpikeTrains, labels: NDArray[np.int64], samples: NDArray[np.int64], observed: None
     ) -> BatchGradient:
-        gradient = gradients_of(self, spikes, labels, samples)
+        gradient = gradients_of(self, spikes, labels, samples, observed)
         found.append((held[0], samples.copy(), gradient.weight.copy()))
         return gradient
 
