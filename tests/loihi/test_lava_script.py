@@ -91,7 +91,8 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(params=NETWORKS)
+# Lava takes its sparse projections slowly, and relays are made of them.
+@pytest.fixture(params=[pytest.param(n, marks=pytest.mark.slow) if n == "relays" else n for n in NETWORKS])
 def exported(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, IntegerNetwork, SpikeTrains]:
     network, spikes = NETWORKS[request.param]()
     assert spikes.n_samples > 1
