@@ -13,6 +13,10 @@ they lose least; a spiking population goes to where the fewest of its spikes cha
 network on the calibration data. The second matters more than the size of the errors: a trained neuron may
 peak a hair above threshold for every sample, and half a percent of a weight then decides whether it ever
 spikes. The threshold is exact by construction: only scales at which scale * threshold is an integer are tried.
+
+Scales up to two octaves above are tried too, where hidden voltages are clipped, deep below threshold, and taken if
+still fewer spikes change. At the scales that are chosen the weights of each neuron are rounded together
+(`refinement`), if that changes no more spikes.
 """
 
 from __future__ import annotations
@@ -42,13 +46,6 @@ WRAP_HEADROOM, CLIP_HEADROOM = 0.5, 0.7
 """Share of 24 bits that calibration data may use of a current, whose wrap turns inhibition into excitation, and of the
 voltage of a readout. A hidden neuron may use all: its voltage is only clipped where it is deep below threshold, so that
 another sample which needs more loses little, and room left there makes the steps of weights coarser for all.
-"""
-
-
-WORTH_CLIPPING = 1.0
-"""Share of the spikes that change without clipping a hidden voltage, below which a finer step of weights is worth it.
-
-Networks whose neurons are inhibited a hundred thresholds deep would otherwise spend their bits on that depth.
 """
 
 
@@ -98,7 +95,7 @@ def quantise_network(
     Parameters
     ----------
     network : with delays that are integers (`round_delays`), longer than the chip's slots too
-    calibration : input on which no current may wrap and no voltage clip
+    calibration : input on which no current wraps and no readout is clipped; a hidden voltage only where that pays
     limits : of the chip
     known : population -> scale that the network was trained at; used as it is unless a state overflows with it
 
@@ -113,7 +110,7 @@ def quantise_network(
         shared_constants(population, network.dt_ms)
     if known is not None and set(known) == {p.name for p in simulated}:
         integers = _round_all(network, known, limits)
-        # Training has seen what clipped voltages do.
+        # Clipped hidden voltages are counted; other scales would round weights anew that are on the grid of these.
         if not _overflowing(network, emulate(integers, calibration), {p.name for p in network.of_kind("lif")}):
             return integers
     trained = trained_spikes(network, calibration)
@@ -146,7 +143,8 @@ def quantise_network(
             # The first of the smallest: the larger scale where several change as few spikes.
             scales[name] = min(within, key=within.__getitem__)
             beyond = changes(_scales_above(population, ceilings[name], _largest_scale(network, population, limits)))
-            if beyond and min(beyond.values()) < WORTH_CLIPPING * within[scales[name]]:
+            # Neurons inhibited a hundred thresholds deep would otherwise have their weights' bits spent on that depth.
+            if beyond and min(beyond.values()) < within[scales[name]]:
                 scales[name] = min(beyond, key=beyond.__getitem__)
                 clipped.add(name)
         integers = _round_all(network, scales, limits)

@@ -56,8 +56,8 @@ def channel_mask(spikes: SpikeTrains, widest: int, random: np.random.Generator) 
 def time_mask(spikes: SpikeTrains, longest: int, random: np.random.Generator) -> tuple[SpikeTrains, int]:
     """Silence 0..longest adjacent steps of each sample; return how many events were in them.
 
-    They lie between the first and the last event of the sample, as far as they fit there: silence after a word masks
-    nothing.
+    They lie between the start of the sample and its last event, as far as they fit there: silence after a word is not
+    masked.
     """
     heard = np.zeros(spikes.n_samples, dtype=np.int64)
     some = np.diff(spikes.offsets) > 0

@@ -14,6 +14,7 @@ from __future__ import annotations
 import mmap
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -79,7 +80,7 @@ def shared_zeros(shape: tuple[int, ...], dtype: Any) -> Any:
     return np.frombuffer(mmap.mmap(-1, int(np.prod(shape)) * np.dtype(dtype).itemsize), dtype=dtype).reshape(shape)
 
 
-class Reader:
+class Reader(ABC):
     """Frames of one quantity of one population, one a step.
 
     `buffer` is the largest number of steps of one run. `take(n)` follows every run of n steps; `frames()`,
@@ -97,9 +98,9 @@ class Reader:
         self.taken.append(self.fetch(rows))
         return self.taken[-1]
 
+    @abstractmethod
     def fetch(self, rows: Any) -> Any:
         """Read rows of a ring of `buffer` steps, in this order."""
-        raise NotImplementedError
 
     def frames(self) -> Any:
         """All that was taken."""
