@@ -1,4 +1,4 @@
-"""Accuracy over seeds: train and deploy a recipe several times, print every run, mean and deviation.
+"""Accuracy over seeds: train and deploy a recipe several times, print every run, mean and deviation, and the ladder.
 
     python -m tests.benchmarks.seeds yin_yang --seeds 5
     python -m tests.benchmarks.seeds yin_yang --seeds 5 --set network.projections.0.learn_delay=false
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--vendor-samples", type=int, default=0)
     options = parser.parse_args()
     columns: dict[str, list[float]] = {"valid": [], "float": [], "emulator": [], "seconds": []}
+    ladder: dict[str, list[float]] = {}
     recipe = read_recipe(find_recipe(options.recipe), [*options.overrides, "training.seed=1"])
     target = find_target(recipe.deployment.target)
     clock = [time.monotonic()]
@@ -43,6 +44,8 @@ def main() -> None:
         seconds = time.monotonic() - clock[0]
         _, report = deploy(run, target, Options(vendor_samples=options.vendor_samples), lambda text: None)
         rungs = {rung.rung: 100 * rung.accuracy for rung in report.ladder}
+        for rung, value in rungs.items():
+            ladder.setdefault(rung, []).append(value)
         row = (100 * result.valid_accuracy, rungs["float"], rungs["emulator"], seconds)
         for column, value in zip(columns.values(), row, strict=True):
             column.append(value)
@@ -57,6 +60,7 @@ def main() -> None:
     for name, values in columns.items():
         spread = Spread.of(values)
         print(f"{name}: {spread.mean:.2f} ± {spread.deviation:.2f}")
+    print("ladder: " + "  ".join(f"{rung} {statistics.mean(values):.2f}" for rung, values in ladder.items()))
     lost = [a - b for a, b in zip(columns["float"], columns["emulator"], strict=True)]
     print(f"points lost on the emulator: mean {statistics.mean(lost):+.2f}, worst {max(lost):+.2f}")
 

@@ -62,7 +62,7 @@ def set_up(root: Path, env: Mapping[str, str], search: Search) -> list[str]:
         uv = _uv(root, env, search, descriptor)
         python = python or uv.python(search) or _newest(search)
         building = _Building(root, root / MAIN, uv, stamp, python, env.get("PYTHON", ""))
-        return building.make(["dev", "lava", "speech"], started)
+        return building.make(["dev", "lava", "speech", "spinnaker"], started)
 
 
 def set_up_second(root: Path, env: Mapping[str, str], search: Search) -> list[str]:
