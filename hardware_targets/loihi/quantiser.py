@@ -16,7 +16,8 @@ spikes. The threshold is exact by construction: only scales at which scale * thr
 
 Scales up to two octaves above are tried too, where hidden voltages are clipped, deep below threshold, and taken if
 still fewer spikes change. At the scales that are chosen the weights of each neuron are rounded together
-(`refinement`), if that changes no more spikes.
+(`refinement`), if that changes no more spikes, and neurons that peak a hair from threshold choose among roundings
+(`selection`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from hardware_targets.loihi.limits import ChipLimits
 from hardware_targets.loihi.refinement import refine
 from hardware_targets.loihi.relays import count_relays
 from hardware_targets.loihi.rounding import rms_ratio, round_projection, round_weights
+from hardware_targets.loihi.selection import select
 from toolchain.errors import TargetLimitError
 from toolchain.network import Network, Population
 from toolchain.objective import Objective, Reading
@@ -200,7 +202,10 @@ def _refined(
     limits: ChipLimits,
     clipped: Collection[str],
 ) -> IntegerNetwork:
-    """The same format, weights rounded together: where that is better on the calibration data and overflows nothing."""
+    """The same format, weights rounded together, and for neurons on a knife's edge otherwise.
+
+    Either where it is better on the calibration data and overflows nothing.
+    """
     best, changed = integers, _changed(network, integers, calibration, trained)
     for population in (network[p.name] for p in integers.simulated):
         tried = refine(network, best, population, trained, limits)
@@ -209,6 +214,8 @@ def _refined(
         now = _changed(network, tried, calibration, trained)
         if now <= changed:
             best, changed = tried, now
+    for population in network.of_kind("lif"):
+        best = select(network, best, population, calibration, trained, limits, clipped)
     return best
 
 
