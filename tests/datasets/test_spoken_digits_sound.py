@@ -63,6 +63,15 @@ def test_no_family_of_voices_is_in_two_parts() -> None:
         speakers_of(Settings(train_speakers=41, valid_speakers=10, test_speakers=10), 0)
 
 
+def test_more_voices_to_train_on_leave_those_that_test_as_they_are() -> None:
+    few, many = (speakers_of(Settings(train_speakers=n), 1) for n in (16, 36))
+    assert many["train"][:16] == few["train"]
+    assert len(many["train"]) == 36
+    assert (many["valid"], many["test"]) == (few["valid"], few["test"])
+    samples = [plan_sample(Settings(train_speakers=n), s, 1, "test", 7) for n, s in ((16, few), (36, many))]
+    assert samples[0]._replace(speaker=0) == samples[1]._replace(speaker=0), "only the number of the speaker is another"
+
+
 def test_every_voice_and_accent_is_there(espeak: None) -> None:
     _, data = library_and_data()
     present = {f.name for f in (data / "voices" / "!v").iterdir()}

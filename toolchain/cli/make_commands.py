@@ -22,6 +22,9 @@ def spoken_digits(
     train: Annotated[int, typer.Option(min=1, help="Samples to train on.")] = 4000,
     valid: Annotated[int, typer.Option(min=1, help="Samples to validate on, of other voices.")] = 500,
     test: Annotated[int, typer.Option(min=1, help="Samples to test on, of other voices again.")] = 1000,
+    train_speakers: Annotated[
+        int, typer.Option(min=1, max=36, help="Voices to train on; those to validate and to test on stay the same.")
+    ] = 16,
     seed: Seed = 1,
     jobs: Annotated[
         Optional[int],  # noqa: UP045 (typer reads annotations at run time)
@@ -35,9 +38,10 @@ def spoken_digits(
     """Digits in English and German, spoken by espeak-ng and heard by the cochlea; go on where a run was stopped."""
     from toolchain.cli.making_progress import shown_making
     from toolchain.datasets.spoken_digits.make import find_maker, make_files
+    from toolchain.datasets.spoken_digits.plan import Settings
     from toolchain.training.backends.cpu.engine import available_cores
 
-    maker = find_maker(seed, causal=causal)
+    maker = find_maker(seed, Settings(train_speakers=train_speakers), causal=causal)
     sizes = {"train": train, "valid": valid, "test": test}
     with shown_making():
         files = make_files(maker, folder, sizes, jobs or available_cores())

@@ -22,6 +22,8 @@ from toolchain.errors import InputError
 from toolchain.network_builder import generator
 
 PARTS = ("train", "valid", "test")
+FIRST_SPEAKERS = 16
+"""Speakers to train on of the default set."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Settings:
 
     Attributes
     ----------
-    train_speakers, valid_speakers, test_speakers : no two of one family
+    train_speakers, valid_speakers, test_speakers : no two of one family. Those to train on beyond `FIRST_SPEAKERS`
+        are drawn after all others, so that a set with more of them is validated and tested on the same voices
     speaker_pitch, speaker_pace : range of what is a speaker's own: espeak-ng's 0..100, and words a minute
     pitch_spread, pace_spread : standard deviation about it from sample to sample: units, and a fraction
     tempo_spread : standard deviation of the logarithm of the tempo, drawn at four places of the word
@@ -39,7 +42,7 @@ class Settings:
     noise_tilt_db : range of the slope of the noise's spectrum, dB per octave
     """
 
-    train_speakers: int = 16
+    train_speakers: int = FIRST_SPEAKERS
     valid_speakers: int = 8
     test_speakers: int = 16
     speaker_pitch: tuple[int, int] = (25, 75)
@@ -103,11 +106,12 @@ def speakers_of(settings: Settings, seed: int) -> dict[str, tuple[Speaker, ...]]
             f"spoken digits: {sizes} speakers asked for; at least one each and {len(FAMILIES)} together are possible"
         )
     families = generator(seed, "families").permutation(len(FAMILIES)).tolist()
+    more = max(0, sizes["train"] - FIRST_SPEAKERS)
     found: dict[str, tuple[Speaker, ...]] = {}
-    for part, size in sizes.items():
+    for part, size in (("train", sizes["train"] - more), *((p, sizes[p]) for p in PARTS[1:]), ("more", more)):
         found[part] = tuple(_speaker(settings, FAMILIES[family], family, seed) for family in families[:size])
         families = families[size:]
-    return found
+    return {"train": found["train"] + found["more"], "valid": found["valid"], "test": found["test"]}
 
 
 def _speaker(settings: Settings, family: tuple[str, ...], number: int, seed: int) -> Speaker:
