@@ -166,6 +166,10 @@ class LoihiTarget:
         """From the limit file."""
         return self._limits["slot_max"]
 
+    def check_budget(self, *, cores: int | None, chips: int | None) -> None:
+        """Against the limit file."""
+        self._limits.check_budget(cores, chips)
+
     def prune(
         self,
         network: Network,

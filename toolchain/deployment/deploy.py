@@ -58,6 +58,8 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
     ------
     CheckpointError, RecipeError
         If the run cannot be read or does not match its data.
+    InputError
+        If the run cannot be deployed, or so many cores or chips cannot be asked for.
     TargetLimitError
         If the network does not fit the target.
     """
@@ -67,6 +69,8 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
             f"run folder {run.path}: it follows target traces, and a bundle is checked by the classes that are read; "
             "train with another training.readout to deploy"
         )
+    # Pruning takes minutes: what cannot be met is said before.
+    target.check_budget(cores=_asked_cores(recipe, options), chips=options.chips)
     trained, number_format = load_best(run.checkpoint("best"))
     dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
     sources = sum(p.size for p in trained.of_kind("spike_source"))
