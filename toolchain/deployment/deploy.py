@@ -19,7 +19,7 @@ from toolchain.datasets import Dataset, Samples, load_dataset
 from toolchain.deployment.bundle import replacing, write_manifest, write_network
 from toolchain.deployment.options import Options as Options
 from toolchain.deployment.target import EmulatedResponses, Placement, Pruned, Quantised, Target, Traces
-from toolchain.errors import CheckpointError, InputError, TargetLimitError
+from toolchain.errors import CheckpointError, Exceeded, InputError, TargetLimitError
 from toolchain.network import Network
 from toolchain.network_builder import generator
 from toolchain.recipe import Recipe
@@ -135,7 +135,8 @@ def _check_cores(prepared: Prepared, options: Options) -> None:
     if asked is not None and used > asked:
         raise TargetLimitError(
             f"network: takes {used} cores in the target's integers, {asked} were asked for; allow more cores, or raise "
-            "the share that is pruned with --prune"
+            "the share that is pruned with --prune",
+            exceeded=Exceeded("cores", used, asked, "cores", "network, in the target's integers"),
         )
 
 

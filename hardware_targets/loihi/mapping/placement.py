@@ -17,7 +17,6 @@ from hardware_targets.loihi.mapping.problem import Problem, problem_of_network, 
 from hardware_targets.loihi.mapping.splitting import PER_CORE, Shortfall, SliceUse, Split, split_network
 from toolchain.deployment.plan import NetworkPlan
 from toolchain.deployment.target import CoreUse, Placement, Resource
-from toolchain.errors import TargetLimitError
 
 
 def place_network(
@@ -74,7 +73,7 @@ def _place(
     available = limits.chips_available(chips)
     split = split_network(SliceUse(problem, limits), available)
     if isinstance(split, Shortfall):
-        raise TargetLimitError(explain(problem, limits, available, split))
+        raise explain(problem, limits, available, split)
     places = place_slices(problem, split.slices, limits, rates)
     cores = []
     for i in np.lexsort((places.core, places.chip)).tolist():
