@@ -12,6 +12,9 @@ on. The exit code is a property of the type, so the command line needs no table 
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
+from typing import Any
+
 
 class DelaylineError(Exception):
     """Base of every error that is meant for the user; never raised itself."""
@@ -55,10 +58,77 @@ class ValidationError(DelaylineError):
     exit_code = 1
 
 
+@dataclass(frozen=True)
+class Remedy:
+    """A change that was tried: with it alone the network fits.
+
+    Attributes
+    ----------
+    text : what to change, and how much
+    share : how large that is relative to what it changes
+    cores, chips : what the network then takes
+    """
+
+    text: str
+    share: float
+    cores: int
+    chips: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types."""
+        outcome = {"fits": True, "cores": self.cores, "chips": self.chips}
+        return {"text": self.text, "share": self.share, "outcome": outcome}
+
+
+@dataclass(frozen=True)
+class Exceeded:
+    """Which limit is exceeded by how much: what a message says, for programs.
+
+    Attributes
+    ----------
+    name, unit : of the limit
+    used, limit : what is needed, and the figure
+    where : what needs it, in words
+    population, projection : which one that is; None where it is neither
+    neurons : first and last of the population that need it on one core; None where it is not about a core
+    remedies : the smallest changes that would help, the smallest first
+    """
+
+    name: str
+    used: int
+    limit: int
+    unit: str
+    where: str
+    population: str | None = None
+    projection: str | None = None
+    neurons: tuple[int, int] | None = None
+    remedies: tuple[Remedy, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types, without the remedies."""
+        figures = {"over": self.used - self.limit, "times": self.used / self.limit if self.limit else None}
+        neurons = None if self.neurons is None else list(self.neurons)
+        return {**{k: v for k, v in asdict(self).items() if k != "remedies"}, "neurons": neurons, **figures}
+
+
 class TargetLimitError(DelaylineError):
-    """The network does not fit the chip."""
+    """The network does not fit the chip; `exceeded` is None where it is not for a figure."""
 
     exit_code = 3
+
+    def __init__(self, message: str, *, exceeded: Exceeded | None = None) -> None:
+        super().__init__(message)
+        self.exceeded = exceeded
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs: that it does not fit, for which limit, and what would help."""
+        exceeded = self.exceeded
+        return {
+            "fits": False,
+            "message": str(self),
+            "exceeded": None if exceeded is None else exceeded.to_json(),
+            "changes": [] if exceeded is None else [remedy.to_json() for remedy in exceeded.remedies],
+        }
 
 
 class MissingDependencyError(DelaylineError):

@@ -20,7 +20,6 @@ Source: lava-nc 0.10.0 `proc/lif/models.py`, `proc/dense/models.py`, `proc/spars
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.loihi.by_neuron import available_cores
 from hardware_targets.loihi.emulator_tables import (
     CLIPS,
     CURRENT_WRAPPED,
@@ -152,7 +152,7 @@ class Emulator:
         _spread(
             lambda begin, end: run_samples(begin, end, *events, self._tables, records),
             spikes.n_samples,
-            _default_threads() if threads is None else threads,
+            available_cores() if threads is None else threads,
         )
         if strict:
             self._refuse_overflow(records)
@@ -228,11 +228,6 @@ def check_sources(network: IntegerNetwork, spikes: SpikeTrains) -> None:
             f"spikes: {spikes.n_units} units, but the spike sources of the network have {n_sources} neurons; "
             "encode the samples for this network"
         )
-
-
-def _default_threads() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def _count_input(network: IntegerNetwork, spikes: SpikeTrains) -> dict[str, NDArray[np.int64]]:

@@ -14,6 +14,7 @@ the recording to the run configuration: on the CPU a process model that inherits
 calls its `run_spk` and copies u, v and the spikes to shared memory. Against three Monitors for each population
 that is exactly the same numbers at a third of the time per step, and no value crosses a channel alone.
 **Not executed: what the scripts do with ``--on loihi2`` has run with stand-ins for a chip only.**
+The script of a network for Loihi 1 refuses it: no public software leads from Lava to that chip.
 
 Names of populations reach the script only through ``ascii()`` and as identifiers made by `_identifiers`.
 """
@@ -38,8 +39,8 @@ from hardware_targets.loihi.integer_network import (
     IntegerProjection,
     check_integers,
 )
-from hardware_targets.loihi.lava_readme import README, Expectation, expect
-from hardware_targets.loihi.lava_template import BUILD, HEAD, SPARSE_IMPORT, TAIL
+from hardware_targets.loihi.lava_readme import ABOUT, ON_A_CHIP, README, Expectation, expect
+from hardware_targets.loihi.lava_template import BUILD, HEAD, SPARSE_IMPORT, TAIL, USAGE
 from toolchain.errors import InputError
 from toolchain.objective import Reading
 from toolchain.spikes import SpikeTrains
@@ -58,6 +59,7 @@ def write_lava_folder(
     folder: Path,
     *,
     readout: Reading = "exp_weighted_average",
+    chip: str = "loihi2",
 ) -> None:
     """Write the network, the samples and the script that runs them into `folder`, which is created.
 
@@ -67,6 +69,7 @@ def write_lava_folder(
     spikes : at least one sample and one step; units are the neurons of the spike sources in order
     labels : (n_samples,) integers, or None; with labels and one readout the script prints an accuracy
     readout : how it reads a class (`toolchain.objective`)
+    chip : that the network was made for; only on Loihi 2 can the script be told to run
 
     Raises
     ------
@@ -103,11 +106,11 @@ def write_lava_folder(
     _write_arrays(folder / ARRAYS_NAME, _arrays(network, names))
     _write_arrays(folder / SAMPLES_NAME, samples)
     _write_arrays(folder / EXPECTED_NAME, expected)
-    (folder / SCRIPT_NAME).write_text(_script(network, names, outputs, readout), encoding="utf-8")
+    (folder / SCRIPT_NAME).write_text(_script(network, names, outputs, readout, chip), encoding="utf-8")
     for name in COPIED:
         shutil.copyfile(Path(__file__).parent / "lava_folder" / name, folder / name)
     expectation = expect(expected, samples.get("labels"), readout if len(outputs) == 1 else None)
-    (folder / "README.md").write_text(_readme(network, spikes, expectation), encoding="utf-8")
+    (folder / "README.md").write_text(_readme(network, spikes, expectation, chip), encoding="utf-8")
 
 
 def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
@@ -273,7 +276,9 @@ def _projection_block(projection: IntegerProjection, names: dict[str, str]) -> s
     return "\n".join(lines) + "\n"
 
 
-def _script(network: IntegerNetwork, names: dict[str, str], outputs: dict[str, str], readout: Reading) -> str:
+def _script(
+    network: IntegerNetwork, names: dict[str, str], outputs: dict[str, str], readout: Reading, chip: str
+) -> str:
     blocks: list[str] = []
     first = 0
     sending = {p.source for p in network.projections}
@@ -285,6 +290,7 @@ def _script(network: IntegerNetwork, names: dict[str, str], outputs: dict[str, s
     blocks += [_projection_block(projection, names) for projection in network.projections]
     cyclic, depth = _circles(network)
     about = {
+        "chip": chip,
         "n_sources": first,
         "outputs": outputs,
         "readout": next(iter(outputs)) if len(outputs) == 1 else None,
@@ -297,14 +303,14 @@ def _script(network: IntegerNetwork, names: dict[str, str], outputs: dict[str, s
     arguments = "".join(f"        {key}={value!a},\n" for key, value in about.items())
     masked = any(p.mask is not None for p in network.projections)
     return (
-        HEAD.replace("# SPARSE\n", SPARSE_IMPORT if masked else "")
+        HEAD.replace("# SPARSE\n", SPARSE_IMPORT if masked else "").replace("# CHIP\n", USAGE[chip])
         + BUILD
         + "\n".join(blocks)
         + TAIL.replace("        # ABOUT\n", arguments)
     )
 
 
-def _readme(network: IntegerNetwork, spikes: SpikeTrains, expectation: Expectation) -> str:
+def _readme(network: IntegerNetwork, spikes: SpikeTrains, expectation: Expectation, chip: str) -> str:
     populations = "\n".join(
         f"- {p.name}: {p.kind}, {p.size} neurons" + (f", relays of {p.relays_of}" if p.relays_of else "")
         for p in network.populations
@@ -314,6 +320,8 @@ def _readme(network: IntegerNetwork, spikes: SpikeTrains, expectation: Expectati
         for p in network.projections
     )
     return README.format(
+        about=ABOUT[chip],
+        on_a_chip=ON_A_CHIP[chip],
         populations=populations,
         projections=projections,
         n_samples=spikes.n_samples,

@@ -47,47 +47,33 @@ def expect(
     return Expectation(f"accuracy {right / labels.size:.4f} ({right} of {labels.size} right)", digest.hexdigest())
 
 
-README = """# Network for Lava
+ABOUT = {
+    "loihi1": """`network.py` builds this network from Lava processes and runs samples through it, in Lava's
+bit-accurate simulation on any computer. It was made for Loihi 1: scales, delays and placement keep to the limits of
+that chip.""",
+    "loihi2": """`network.py` builds this network from Lava processes and runs samples through it: in Lava's
+bit-accurate simulation of Loihi 2 on any computer, or on a chip.""",
+}
+"""Chip -> what the script does."""
 
-`network.py` builds this network from Lava processes and runs samples through it: in Lava's bit-accurate
-simulation of Loihi 2 on any computer, or on a chip. Step length {dt_ms:g} ms.
+ON_A_CHIP = {
+    "loihi1": """## On a Loihi 1 chip
 
-{populations}
+**No public software brings this network onto a Loihi 1 chip.** What programs that chip is NxSDK, which Intel gave to
+members of its research community only and which is not on any public index. Lava's own code names a run configuration
+for it (`Loihi1HwCfg`), but none of the models that it would choose are public, and `Loihi2HwCfg` is for another chip:
+so `network.py` refuses every machine but `cpu`, and nobody has executed this on a chip.
 
-{projections}
+What can be done:
 
-A readout is a LIF with the largest threshold there is ({readout_vth}); its `v` is read. A spike of step t
-on a synapse of delay slot k arrives at step t + 1 + k.
-
-## On a plain computer
-
-Lava runs on Linux and macOS (it forks). With Python 3.10:
-
-    pip install lava-nc==0.10.0
-    python network.py --samples 1 --out traces.npz
-
-On Python 3.11 to 3.13 (`lava_machines.py` has the few lines that lava-nc needs there):
-
-    pip install numpy scipy networkx asteval
-    pip install --no-deps --ignore-requires-python lava-nc==0.10.0
-
-`traces.npz` then holds, for each population, `u/<name>`, `v/<name>` (int32) and `s/<name>` (bool), each
-(samples, steps, neurons), at the end of every step, and `prediction`, the class of each sample. Start with one
-sample: every process of the network is a process of the operating system, and a step costs milliseconds. If a
-run hangs, an exception in a Lava process is the usual cause: Lava does not show it. Stop it with Ctrl-C.
-
-## What to expect
-
-On all {n_samples} samples ({n_steps} steps each) the last lines are
-
-    {accuracy}
-    outputs equal the emulator's on {n_samples} of {n_samples} samples
-    SHA-256 of the outputs {digest}
-
-(no line of accuracy where there is none). Outputs are `v` of a readout as it is on the chip, a 24-bit integer
-in an int32, or the spikes of outputs that spike. Classes are read from these integers, on the host.
-
-## On a Loihi 2 chip
+- Simulate it with Lava, as above. Lava has one fixed-point model for both generations: 24-bit u and v, 12-bit decays,
+  weights of 8 bits with a shared exponent, delays of 0 to 62 slots. Where Loihi 1 differs from it nothing here says.
+- Build it by hand where NxSDK is at hand: `arrays.npz` has weights and delays, `network.py` the decays, thresholds and
+  exponents (Lava's `du` is one less than the decay of current that other tools write), and `placement.json` of the
+  bundle says which neurons sit on which core. `expected.npz` is what must come out.
+- Deploy the same run with `--target loihi2`, whose bundle has a way to a chip.
+""",
+    "loihi2": """## On a Loihi 2 chip
 
 **Nobody has executed this on a chip yet.** What is below and in class `Loihi2` of `lava_machines.py` rests on
 lava-nc's own sources (`lava/utils/loihi.py`, `lava/networks/gradedvecnetwork.py`) and on public programs that
@@ -127,7 +113,50 @@ What differs there from a simulation:
   between two runs, and keeps spikes that are on their way across them. If the first sample is right and the
   second is not, look there.
 - Limits of cores and of routing are those of Intel's compiler; `placement.json` of the bundle is an estimate.
+""",
+}
+"""Chip -> section on running on it."""
 
+README = """# Network for Lava
+
+{about} Step length {dt_ms:g} ms.
+
+{populations}
+
+{projections}
+
+A readout is a LIF with the largest threshold there is ({readout_vth}); its `v` is read. A spike of step t
+on a synapse of delay slot k arrives at step t + 1 + k.
+
+## On a plain computer
+
+Lava runs on Linux and macOS (it forks). With Python 3.10:
+
+    pip install lava-nc==0.10.0
+    python network.py --samples 1 --out traces.npz
+
+On Python 3.11 to 3.13 (`lava_machines.py` has the few lines that lava-nc needs there):
+
+    pip install numpy scipy networkx asteval
+    pip install --no-deps --ignore-requires-python lava-nc==0.10.0
+
+`traces.npz` then holds, for each population, `u/<name>`, `v/<name>` (int32) and `s/<name>` (bool), each
+(samples, steps, neurons), at the end of every step, and `prediction`, the class of each sample. Start with one
+sample: every process of the network is a process of the operating system, and a step costs milliseconds. If a
+run hangs, an exception in a Lava process is the usual cause: Lava does not show it. Stop it with Ctrl-C.
+
+## What to expect
+
+On all {n_samples} samples ({n_steps} steps each) the last lines are
+
+    {accuracy}
+    outputs equal the emulator's on {n_samples} of {n_samples} samples
+    SHA-256 of the outputs {digest}
+
+(no line of accuracy where there is none). Outputs are `v` of a readout as it is on the chip, a 24-bit integer
+in an int32, or the spikes of outputs that spike. Classes are read from these integers, on the host.
+
+{on_a_chip}
 ## Other samples
 
 `--data FILE` takes any npz of this layout, without pickles:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 SPARSE_IMPORT = "from scipy.sparse import csr_matrix\n"
 
+USAGE = {
+    "loihi1": "    (made for Loihi 1, onto which no public software leads from Lava: see README.md)\n",
+    "loihi2": "    python network.py --on loihi2 --out outputs.npz       "
+    "run on a Loihi 2 chip (not executed: see README.md)\n",
+}
+"""Chip -> line on running on it."""
+
 HEAD = '''"""A spiking network with delays for Lava, in Loihi's integers. It needs lava-nc and numpy only.
 
     python network.py --samples 5 --out traces.npz        simulate on this computer
-    python network.py --on loihi2 --out outputs.npz       run on a Loihi 2 chip (not executed: see README.md)
+# CHIP
 
 runs the first samples of samples.npz. A spike of step t on a synapse of delay slot k arrives at step
 t + 1 + k. `build` is the network; lava_running.py is how samples pass through it.

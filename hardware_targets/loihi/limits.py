@@ -85,6 +85,31 @@ class ChipLimits:
         """Value of a limit that may be unknown."""
         return self.table[name].value
 
+    def chips_available(self, chips: int | None) -> int:
+        """As many chips as were asked for, or those of the usual board; InputError if no system has so many."""
+        if chips is None:
+            return self["chips"]
+        largest = self.table["chips_of_largest_system"]
+        if not 1 <= chips <= self["chips_of_largest_system"]:
+            raise InputError(
+                f"chips: {chips} of {self.chip} were asked for; the largest system has {largest.value} "
+                f"({largest.source}); give 1 to {largest.value}"
+            )
+        return chips
+
+    def check_budget(self, cores: int | None, chips: int | None) -> None:
+        """Refuse more chips than any system has, and more cores than these chips have (InputError)."""
+        available = self.chips_available(chips)
+        most = available * self["cores"]
+        if cores is None or cores <= most:
+            return
+        of = f"{available} chip{'' if available == 1 else 's'} of {self.chip}"
+        needed = -(-cores // self["cores"])
+        remedy = f"give --cores of at most {most}"
+        if needed <= self["chips_of_largest_system"]:
+            remedy += f", or --chips {needed}"
+        raise InputError(f"cores: {cores} were asked for, {of} {'has' if available == 1 else 'have'} {most}; {remedy}")
+
     def describe(self) -> list[dict[str, Any]]:
         """All limits and choices for printing; JSON types."""
         choices = [{**vars(choice), "value": list(choice.value)} for choice in self.choices.values()]

@@ -117,51 +117,69 @@ def features(
 
     Returns
     -------
-    (n_rows, n_samples * ceil(n_steps / every))
+    (n_existing, n_samples * ceil(n_steps / every)), of the synapses that exist; what belongs to a step lies together
     """
     kept = -(-inputs.n_steps // every)
-    found = np.zeros((inputs.n_rows, inputs.n_samples * kept), dtype=np.float32)
+    rows = np.flatnonzero(exists)
+    found = np.zeros((inputs.n_samples * kept, rows.size), dtype=np.float32)
     _features(
-        inputs.first, inputs.sample, inputs.time, slots, exists, reset, decays.beta, decays.alpha, decays.gain, every,
-        kept, found,
+        inputs.first, inputs.sample, inputs.time, rows, slots[rows], reset, decays.beta, decays.alpha, decays.gain,
+        every, kept, found,
     )  # fmt: skip
-    return found
+    return found.T
 
 
 @kernel
 def _features(
-    first: I64, sample: I32, time: I32, slots: I64, exists: NDArray[np.bool_], reset: NDArray[np.bool_], beta: float,
-    alpha: float, gain: float, every: int, kept: int, found: F32,
+    first: I64, sample: I32, time: I32, rows: I64, slots: I64, reset: NDArray[np.bool_], beta: float, alpha: float,
+    gain: float, every: int, kept: int, found: F32,
 ) -> None:  # fmt: skip
-    """See `features`."""
+    """See `features`; all synapses of a step at once, for their arithmetic is the same and waits for nothing."""
     n_samples, n_steps = reset.shape
-    arriving = np.zeros(n_steps)
-    for i in range(first.size - 1):
-        e = first[i]
-        if not exists[i]:
-            continue
-        for s in range(n_samples):
-            if e == first[i + 1]:
-                break
-            if sample[e] != s:
-                continue
-            arriving[:] = 0.0
-            begin = n_steps
-            while e < first[i + 1] and sample[e] == s:
-                at = time[e] + 1 + slots[i]
-                if at < n_steps:
-                    arriving[at] += 1.0
-                    begin = min(begin, at)
+    n = rows.size
+    current, voltage = np.empty(n), np.empty(n)
+    at = first[rows]
+    end = first[rows + 1]
+    # Spikes of a sample in the order of their arrival: those of step t are ends[t] - counts .. ends[t].
+    ends = np.empty(n_steps + 1, np.int64)
+    arriving = np.empty(max(1, np.sum(end - at)), np.int64)
+    for s in range(n_samples):
+        ends[:] = 0
+        for i in range(n):
+            e = at[i]
+            while e < end[i] and sample[e] == s:
+                arrival = time[e] + 1 + slots[i]
+                if arrival < n_steps:
+                    ends[arrival + 1] += 1
                 e += 1
-            current = voltage = 0.0
-            for t in range(begin, n_steps):
-                current = current * beta + arriving[t]
-                if current < SMALLEST:
-                    current = 0.0
-                voltage = voltage * alpha + gain * current
-                if voltage < SMALLEST * gain:
-                    voltage = 0.0
-                if t % every == 0:
-                    found[i, s * kept + t // every] = voltage
-                if reset[s, t]:
-                    voltage = 0.0
+        for t in range(n_steps):
+            ends[t + 1] += ends[t]
+        for i in range(n):
+            while at[i] < end[i] and sample[at[i]] == s:
+                arrival = time[at[i]] + 1 + slots[i]
+                if arrival < n_steps:
+                    # ends[t] moves from the first spike of step t to the one after its last.
+                    arriving[ends[arrival]] = i
+                    ends[arrival] += 1
+                at[i] += 1
+        current[:] = 0.0
+        voltage[:] = 0.0
+        begin = 0
+        for t in range(n_steps):
+            for i in range(n):
+                current[i] *= beta
+            for k in range(begin, ends[t]):
+                current[arriving[k]] += 1.0
+            begin = ends[t]
+            for i in range(n):
+                now = current[i]
+                now = 0.0 if now < SMALLEST else now
+                v = voltage[i] * alpha + gain * now
+                current[i] = now
+                voltage[i] = 0.0 if v < SMALLEST * gain else v
+            if t % every == 0:
+                row = found[s * kept + t // every]
+                for i in range(n):
+                    row[i] = voltage[i]
+            if reset[s, t]:
+                voltage[:] = 0.0

@@ -13,11 +13,12 @@ spikes that the pruned earlier ones make; counting the voltage more where it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hardware_targets.loihi.by_neuron import by_neuron
 from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.membrane import Decays, Inputs, features, resets
 from hardware_targets.loihi.surgery import F64, I64, Bools, compensated, error_form, removal_order
@@ -65,7 +66,11 @@ def existing(network: Network) -> dict[str, Bools]:
 
 
 def rank(
-    network: Network, spikes: Mapping[str, SpikeTrains], first: Sequence[Mapping[str, Bools]]
+    network: Network,
+    spikes: Mapping[str, SpikeTrains],
+    first: Sequence[Mapping[str, Bools]],
+    *,
+    threads: int | None = None,
 ) -> list[list[Ranking]]:
     """Order of removal of the synapses of every neuron.
 
@@ -74,6 +79,7 @@ def rank(
     network : trained, delays whole slots
     spikes : population -> its spikes in the trained network, of every population but a leaky readout
     first : for each of several rankings, projection -> synapses that go before all others, (pre, post)
+    threads : neurons at the same time, None for one a core; the result does not depend on it
 
     Returns
     -------
@@ -81,17 +87,31 @@ def rank(
     """
     found: list[list[Ranking]] = [[] for _ in first]
     for population in network.populations:
+        look = _looks(network, population, spikes)
+        if look is None:
+            continue
         forced = [[one[p.name] for p in network.incoming(population.name)] for one in first]
         rankings: list[list[Ranking]] = [[] for _ in first]
-        mean = power = 0.0
-        for view in _views(network, population, spikes):
-            mean += view.voltage_mean
-            power += view.voltage_power
-            for one, into in zip(forced, rankings, strict=True):
-                goes = view.inputs.column(one, view.neuron)[view.row] > 0
+
+        def ranked(
+            neuron: int,
+            look: Callable[[int], _View] = look,
+            forced: list[list[Bools]] = forced,
+            name: str = population.name,
+        ) -> tuple[list[Ranking], float, float]:
+            view, of = look(neuron), []
+            for one in forced:
+                goes = view.inputs.column(one, neuron)[view.row] > 0
                 order, added = removal_order(view.form, view.weight, goes)
-                ranking = Ranking(population.name, view.neuron, view.row[order], added, int(goes.sum()))
-                into.append(ranking)
+                of.append(Ranking(name, neuron, view.row[order], added, int(goes.sum())))
+            return of, view.voltage_mean, view.voltage_power
+
+        mean = power = 0.0
+        for ranking, voltage_mean, voltage_power in by_neuron(ranked, population.size, threads):
+            mean += voltage_mean
+            power += voltage_power
+            for into, one in zip(rankings, ranking, strict=True):
+                into.append(one)
         spread = power / population.size - (mean / population.size) ** 2
         unit = population.threshold**2 if population.kind == "lif" else spread
         for into, of in zip(found, rankings, strict=True):
@@ -155,10 +175,13 @@ def _given_up(
     return at(low) if low else dict(first)
 
 
-def compensate(network: Network, spikes: Mapping[str, SpikeTrains], kept: Mapping[str, Bools]) -> Network:
+def compensate(
+    network: Network, spikes: Mapping[str, SpikeTrains], kept: Mapping[str, Bools], *, threads: int | None = None
+) -> Network:
     """The network with only the synapses that are kept, their weights made up for those that are not.
 
-    A projection of which nothing goes stays dense if it was: the places of single synapses cost memory.
+    A projection of which nothing goes stays dense if it was: the places of single synapses cost memory. `threads` as
+    of `rank`.
     """
     there = existing(network)
     weights = {p.name: p.weight.astype(np.float64) for p in network.projections}
@@ -166,14 +189,23 @@ def compensate(network: Network, spikes: Mapping[str, SpikeTrains], kept: Mappin
         mine = network.incoming(population.name)
         if all(np.array_equal(kept[p.name], there[p.name]) for p in mine):
             continue
-        for view in _views(network, population, spikes):
-            stays = view.inputs.column([kept[p.name] for p in mine], view.neuron)[view.row] > 0
+        look = _looks(network, population, spikes)
+        if look is None:
+            continue
+        staying = [kept[p.name] for p in mine]
+
+        def made_up(neuron: int, look: Callable[[int], _View] = look, staying: list[Bools] = staying) -> F64:
+            view = look(neuron)
             column = np.zeros(view.inputs.n_rows)
+            stays = view.inputs.column(staying, neuron)[view.row] > 0
             column[view.row] = compensated(view.form, view.weight, stays)
+            return column
+
+        for neuron, column in enumerate(by_neuron(made_up, population.size, threads)):
             begin = 0
             for projection in mine:
                 end = begin + projection.weight.shape[0]
-                weights[projection.name][:, view.neuron] = column[begin:end]
+                weights[projection.name][:, neuron] = column[begin:end]
                 begin = end
     projections = (
         make_projection(
@@ -193,7 +225,6 @@ class _View:
     """One neuron: its existing synapses by row of `inputs`, their weights and H; mean voltage and mean square of it."""
 
     inputs: Inputs
-    neuron: int
     row: I64
     weight: F64
     form: F64
@@ -201,11 +232,13 @@ class _View:
     voltage_power: float
 
 
-def _views(network: Network, population: Population, spikes: Mapping[str, SpikeTrains]) -> Iterator[_View]:
-    """Every neuron of a population, with the spikes of the trained network imposed."""
+def _looks(
+    network: Network, population: Population, spikes: Mapping[str, SpikeTrains]
+) -> Callable[[int], _View] | None:
+    """Neuron of a population -> its view with the spikes of the trained network imposed; None without any input."""
     inputs = Inputs.onto(population, network, spikes)
     if inputs.n_rows == 0:
-        return
+        return None
     wanted = min(ROWS_PER_SYNAPSE * inputs.n_rows, MOST_ROWS)
     # Neighbouring steps say nearly the same; more samples say more.
     every = 2 if inputs.n_steps > 4 else 1
@@ -219,15 +252,18 @@ def _views(network: Network, population: Population, spikes: Mapping[str, SpikeT
     exists = [there[p.name] for p in inputs.projections]
     slots = [p.slots() for p in inputs.projections]
     weights = [p.weight for p in inputs.projections]
-    for neuron in range(population.size):
+
+    def look(neuron: int) -> _View:
         here = inputs.column(exists, neuron) > 0
         row = np.flatnonzero(here)
         reset = resets(used.get(population.name), neuron, inputs.n_samples, inputs.n_steps)
         slot = inputs.column(slots, neuron).astype(np.int64)
-        seen = features(inputs, slot, here, reset, decays, every)[row]
+        seen = features(inputs, slot, here, reset, decays, every)
         weight = inputs.column(weights, neuron)[row]
         voltage = (weight.astype(np.float32) @ seen).astype(np.float64)
-        yield _View(inputs, neuron, row, weight, error_form(seen), float(voltage.mean()), float((voltage**2).mean()))
+        return _View(inputs, row, weight, error_form(seen), float(voltage.mean()), float((voltage**2).mean()))
+
+    return look
 
 
 def _idle(network: Network, kept: Mapping[str, Bools]) -> dict[str, Bools]:

@@ -25,7 +25,7 @@ from hardware_targets.loihi.quantiser import round_delays, trained_spikes
 from hardware_targets.loihi.relays import extend_delays
 from hardware_targets.loihi.surgery import I64, Bools
 from toolchain.deployment.target import Pruned, PrunedProjection, Saving
-from toolchain.errors import TargetLimitError
+from toolchain.errors import Exceeded, TargetLimitError
 from toolchain.network import Network
 from toolchain.spikes import SpikeTrains
 
@@ -101,7 +101,10 @@ def _fit(
         least = f"takes {fewest} cores" if fewest is not None else "fits on no number of cores"
         raise TargetLimitError(
             f"network: {least} of {limits.chip} with {LARGEST_SHARE:.0%} of its synapses pruned, {cores} were asked "
-            "for; allow more cores, or train with fewer neurons or smaller delays"
+            "for; allow more cores, or train with fewer neurons or smaller delays",
+            exceeded=None
+            if fewest is None
+            else Exceeded("cores", fewest, cores, "cores", "network, pruned as far as can be"),
         )
     _, choice, found = best
     # Giving up idle neurons keeps other synapses than those that were counted, so it is counted again.

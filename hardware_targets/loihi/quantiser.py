@@ -37,7 +37,7 @@ from hardware_targets.loihi.refinement import refine
 from hardware_targets.loihi.relays import count_relays
 from hardware_targets.loihi.rounding import rms_ratio, round_projection, round_weights
 from hardware_targets.loihi.selection import select
-from toolchain.errors import TargetLimitError
+from toolchain.errors import Exceeded, TargetLimitError
 from toolchain.network import Network, Population
 from toolchain.objective import Objective, Reading
 from toolchain.spikes import SpikeTrains, bin_events
@@ -80,7 +80,15 @@ def round_delays(network: Network, limits: ChipLimits, *, clip: bool, extend: bo
             raise TargetLimitError(
                 f"projection {projection.name}: delay slot {slots.max()} of synapse ({pre}, {post}) exceeds {largest} "
                 f"on {limits.chip} ({too_long} synapses do); train with training.max_slot: {largest}, or deploy with "
-                f"--extend-delays (adds up to {count_relays(network, largest)} relay neurons) or --clip-delays"
+                f"--extend-delays (adds up to {count_relays(network, largest)} relay neurons) or --clip-delays",
+                exceeded=Exceeded(
+                    "slot_max",
+                    int(slots.max()),
+                    largest,
+                    limits.table["slot_max"].unit,
+                    f"synapse ({pre}, {post}) of projection {projection.name}",
+                    projection=projection.name,
+                ),
             )
         moved[projection.name] = int(np.count_nonzero(projection.delay != slots))
         clipped[projection.name] = too_long if clip else 0

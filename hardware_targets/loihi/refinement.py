@@ -21,6 +21,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.loihi.by_neuron import by_neuron
 from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation
 from hardware_targets.loihi.limits import ChipLimits
@@ -45,6 +46,8 @@ def refine(
     population: Population,
     spikes: Mapping[str, SpikeTrains],
     limits: ChipLimits,
+    *,
+    threads: int | None = None,
 ) -> IntegerNetwork:
     """Round the weights onto one population anew.
 
@@ -55,6 +58,7 @@ def refine(
     population : of kind lif or leaky_readout
     spikes : population -> its spikes in the trained network, of every population but a leaky readout
     limits : of the chip
+    threads : neurons at the same time, None for one a core; the result does not depend on it
     """
     inputs = Inputs.onto(population, network, spikes)
     if inputs.n_rows == 0:
@@ -73,14 +77,18 @@ def refine(
     found = [s.copy() for s in start]
     bounds = np.cumsum([0, *(p.weight.shape[0] for p in mine)])
     low, high = limits["weight_min"] // 2, limits["weight_max"] // 2
-    for neuron in range(population.size):
+
+    def refined(neuron: int) -> F64:
         reset = resets(own, neuron, inputs.n_samples, inputs.n_steps)
         here = inputs.column(exists, neuron) > 0
         slot = inputs.column(slots, neuron).astype(np.int64)
         seen = features(inputs, slot, here, reset, chip, every)
         wanted = features(inputs, slot, here, reset, trained, every) if trained != chip else seen
-        weight = inputs.column(weights, neuron)
-        q = nearest_membrane(seen, wanted, weight, inputs.column(start, neuron), unit, here, low, high)
+        weight, q = inputs.column(weights, neuron), inputs.column(start, neuron)
+        q[here] = nearest_membrane(seen, wanted, weight[here], q[here], unit[here], low, high)
+        return q
+
+    for neuron, q in enumerate(by_neuron(refined, population.size, threads)):
         for part, begin, end in zip(found, bounds[:-1], bounds[1:], strict=True):
             part[:, neuron] = q[begin:end]
     changed = {p.name: replace(p, weight=(2 * q).astype(np.int32)) for p, q in zip(mine, found, strict=True)}
@@ -93,7 +101,6 @@ def nearest_membrane(
     weight: F64,
     start: F64,
     unit: F64,
-    exists: NDArray[np.bool_],
     low: int,
     high: int,
 ) -> F64:
@@ -105,46 +112,44 @@ def nearest_membrane(
     weight : (n,) trained
     start : (n,) integers to begin with
     unit : (n,) weight that an integer of 1 stands for
-    exists : (n,) synapses that there are; all others keep their integer
     low, high : range of an integer
     """
-    form = (seen @ seen.T).astype(np.float64)
+    form = seen @ seen.T
     target = seen @ (wanted.T @ weight.astype(np.float32))
-    mean = float(np.trace(form)) / max(1, int(np.count_nonzero(exists)))
+    mean = float(np.trace(form, dtype=np.float64)) / max(1, weight.size)
     if mean == 0:
         return start
-    form[np.diag_indices_from(form)] += TRUST * mean
-    slope = unit * (target.astype(np.float64) + TRUST * mean * weight)
-    form *= unit[:, None]
-    form *= unit
+    pull = target.astype(np.float64) + TRUST * mean * weight
     q = start.copy()
-    _descend(form, slope, exists, q, float(low), float(high), SWEEPS)
+    _descend(form, TRUST * mean, pull, unit, q, float(low), float(high), SWEEPS)
     return q
 
 
 @kernel
 def _descend(
-    form: F64, slope: F64, exists: NDArray[np.bool_], q: F64, low: float, high: float, sweeps: int
+    form: NDArray[np.float32], trust: float, pull: F64, unit: F64, q: F64, low: float, high: float, sweeps: int
 ) -> None:  # fmt: skip
-    """Minimise q . form q - 2 slope . q over integers low..high, one of them at a time, until none changes."""
+    """Minimise w . (form + trust) w - 2 pull . w, w = unit q, over integers low..high one by one until none changes."""
     n = q.size
-    gradient = -slope
+    # (form + trust) w - pull
+    slope = trust * unit * q - pull
     for i in range(n):
         if q[i] != 0.0:
+            weight = unit[i] * q[i]
             for k in range(n):
-                gradient[k] += q[i] * form[i, k]
+                slope[k] += weight * form[i, k]
     for _ in range(sweeps):
         changes = 0
         for i in range(n):
-            if not exists[i]:
-                continue
-            to = min(max(q[i] + np.rint(-gradient[i] / form[i, i]), low), high)
-            step = to - q[i]
-            if step != 0.0:
+            own = np.float64(form[i, i]) + trust
+            to = min(max(q[i] + np.rint(-slope[i] / (own * unit[i])), low), high)
+            if to != q[i]:
+                by = unit[i] * (to - q[i])
                 q[i] = to
                 changes += 1
+                slope[i] += trust * by
                 for k in range(n):
-                    gradient[k] += step * form[i, k]
+                    slope[k] += by * form[i, k]
         if changes == 0:
             break
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
 from hardware_targets.loihi.limits import ChipLimits
 from toolchain.deployment.target import Placement, Resource
-from toolchain.errors import TargetLimitError
+from toolchain.errors import Exceeded, TargetLimitError
 from toolchain.network import Network
 
 DU, DV, VTH, WEIGHT = 4095, 4095, 1, 2
@@ -159,7 +159,10 @@ def _check_fit(longest: Mapping[str, NDArray[np.int64]], limits: ChipLimits) -> 
             raise TargetLimitError(
                 f"network: delays up to slot {reach} need {relays} relays, which take {used} {limit.unit}; the {cores} "
                 f"cores of {limits.chip} have {cores * limit.value}; train with a smaller training.max_slot or with "
-                "fewer neurons that have long delays"
+                "fewer neurons that have long delays",
+                exceeded=Exceeded(
+                    name, used, cores * limit.value, limit.unit, f"network: {relays} relays, on {cores} cores"
+                ),
             )
 
 

@@ -27,11 +27,13 @@ Bools = NDArray[np.bool_]
 
 TRUST = 0.05
 """How much a weight is held to its trained value, against the mean square of what the samples say; measured."""
+BLOCK = 32
+"""Removals that are made together, a multiple of 4: their rows stay in a cache of 256 KB at a thousand synapses."""
 
 
 def error_form(seen: NDArray[np.float32]) -> F64:
     """H of the head of this module, (n, n), from features (n, rows) of the n synapses that exist."""
-    form = (seen @ seen.T).astype(np.float64) / max(1, seen.shape[1])
+    form: F64 = np.divide(seen @ seen.T, max(1, seen.shape[1]), dtype=np.float64)
     mean = float(np.trace(form)) / max(1, form.shape[0])
     # A neuron that nothing reached on the samples: every synapse costs the same next to nothing.
     form[np.diag_indices_from(form)] += TRUST * mean if mean else np.finfo(np.float64).tiny ** 0.5
@@ -51,9 +53,21 @@ def removal_order(form: F64, weight: F64, first: Bools) -> tuple[I64, F64]:
     -------
     order, added : (n,) indices; and what each adds to the mean squared error of the voltage, >= 0
     """
-    inverse = np.linalg.inv(form)
-    order, added = _remove_one_by_one((inverse + inverse.T) / 2, weight.astype(np.float64), first)
+    order, added = _remove_one_by_one(_inverse(form), weight.astype(np.float64), first)
     return order, added
+
+
+def _inverse(form: F64) -> F64:
+    """Lower triangle of the inverse of a positive definite matrix; what is above it means nothing."""
+    from scipy.linalg import lapack
+
+    if not form.size:
+        return form
+    # Half the work of a general inverse. What is the lower triangle here is the upper one to Fortran.
+    factor, failed = lapack.dpotrf(form.T, lower=0)
+    if not failed:
+        inverse, failed = lapack.dpotri(factor, lower=0, overwrite_c=1)
+    return np.linalg.inv(form) if failed else np.ascontiguousarray(inverse.T)
 
 
 def compensated(form: F64, weight: F64, kept: Bools) -> F64:
@@ -68,28 +82,66 @@ def compensated(form: F64, weight: F64, kept: Bools) -> F64:
 
 @kernel
 def _remove_one_by_one(inverse: F64, weight: F64, first: Bools) -> tuple[I64, F64]:
-    """See `removal_order`; changes inverse and weight."""
+    """See `removal_order`; changes inverse and weight.
+
+    Without synapse b the inverse of H is that before less r r' / r_b, r its row b, and without the row and column of b.
+    So many such changes are kept (`panel`, r / sqrt(r_b)) and made together, for the lower triangle of those that are
+    left: the matrix is read and written once for all of them. Its diagonal is always kept up, rows that are asked for
+    are worked out.
+    """
     n = weight.size
     order, added = np.empty(n, np.int64), np.empty(n)
-    left = np.ones(n, np.bool_)
     n_first = np.count_nonzero(first)
-    for step in range(n):
-        best, least = -1, np.inf
+    left = np.arange(n)
+    diagonal = np.diag(inverse).copy()
+    panel = np.empty((BLOCK, n))
+    row = np.empty(n)
+    step = 0
+    while n > 0:
+        alive = np.ones(n, np.bool_)
+        n_block = min(BLOCK, n)
+        for c in range(n_block):
+            best, least = -1, np.inf
+            for i in range(n):
+                if alive[i] and (step >= n_first or first[left[i]]):
+                    cost = weight[i] * weight[i] / diagonal[i]
+                    if cost < least:
+                        best, least = i, cost
+            order[step], added[step] = left[best], least
+            step += 1
+            alive[best] = False
+            row[: best + 1] = inverse[best, : best + 1]
+            for i in range(best + 1, n):
+                row[i] = inverse[i, best]
+            for b in range(c):
+                by = panel[b, best]
+                for i in range(n):
+                    row[i] -= by * panel[b, i]
+            root = np.sqrt(diagonal[best])
+            share = weight[best] / diagonal[best]
+            for i in range(n):
+                panel[c, i] = row[i] / root
+            for i in range(n):
+                if alive[i]:
+                    weight[i] -= share * row[i]
+                    diagonal[i] -= panel[c, i] * panel[c, i]
+        # Those that are left move together, in their order; a row moves up or stays, so none is lost.
+        kept = np.flatnonzero(alive)
+        for j in range(kept.size):
+            i = kept[j]
+            left[j], weight[j], diagonal[j] = left[i], weight[i], diagonal[i]
+            for b in range(n_block):
+                panel[b, j] = panel[b, i]
+            for k in range(j + 1):
+                inverse[j, k] = inverse[i, kept[k]]
+        n = kept.size
+        for b in range(n_block, BLOCK):
+            panel[b, :n] = 0.0
         for i in range(n):
-            if left[i] and (step >= n_first or first[i]):
-                cost = weight[i] * weight[i] / inverse[i, i]
-                if cost < least:
-                    best, least = i, cost
-        order[step], added[step] = best, least
-        left[best] = False
-        row = inverse[best].copy()
-        share = weight[best] / row[best]
-        weight[best] = 0.0
-        for i in range(n):
-            if left[i]:
-                weight[i] -= share * row[i]
-                # The inverse of H without the row and the column of what was removed.
-                by = row[i] / row[best]
-                for k in range(n):
-                    inverse[i, k] -= by * row[k]
+            for b in range(0, BLOCK, 4):
+                one, two, three, four = panel[b, i], panel[b + 1, i], panel[b + 2, i], panel[b + 3, i]
+                for k in range(i + 1):
+                    inverse[i, k] -= (
+                        one * panel[b, k] + two * panel[b + 1, k] + three * panel[b + 2, k] + four * panel[b + 3, k]
+                    )
     return order, added

@@ -148,7 +148,6 @@ class LoihiTarget:
     """One chip of the family; see `toolchain.deployment.target.Target`."""
 
     vendor = "lava"
-    hardware = "loihi2"
 
     def __init__(self, chip: str, about: str) -> None:
         self.name = chip
@@ -165,6 +164,10 @@ class LoihiTarget:
     def largest_slot(self) -> int:
         """From the limit file."""
         return self._limits["slot_max"]
+
+    def check_budget(self, *, cores: int | None, chips: int | None) -> None:
+        """Against the limit file."""
+        self._limits.check_budget(cores, chips)
 
     def prune(
         self,
@@ -289,7 +292,7 @@ class LoihiTarget:
         from hardware_targets.loihi.lava_export import write_lava_folder
 
         exported = folder / "lava"
-        write_lava_folder(_loihi(quantised).on_chip, spikes, labels, exported, readout=readout)
+        write_lava_folder(_loihi(quantised).on_chip, spikes, labels, exported, readout=readout, chip=self.name)
         return exported
 
     def run_vendor(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
@@ -302,13 +305,6 @@ class LoihiTarget:
             {k: a.astype(np.int64) for k, a in result.v.items()},
             result.spikes,
         )
-
-    def run_hardware(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
-        """Run the Lava folder on a chip, through lava-loihi; not executed on one."""
-        from hardware_targets.loihi.lava_runner import run_on_chip
-
-        result = run_on_chip(exported, samples=samples, timeout_s=timeout_s)
-        return Traces({}, {k: a.astype(np.int64) for k, a in result.v.items()}, result.spikes)
 
     def vendor_status(self) -> str:
         """Version of lava-nc, or the remedy where it is missing."""

@@ -61,7 +61,7 @@ def test_the_table_says_use_limit_and_what_is_assumed(cli: Cli) -> None:
 
 def test_json_holds_cores_and_resources(cli: Cli) -> None:
     found = json.loads(cli("deploy", "shd_loihi", "--dry-run", "--json").out)
-    assert (found["network"], found["target"]) == ("shd_loihi", "loihi2")
+    assert (found["fits"], found["network"], found["target"]) == (True, "shd_loihi", "loihi2")
     assert len(found["assumptions"]) == 3
     hidden = [core for core in found["cores"] if core["population"] == "hidden"]
     assert sum(core["last"] - core["first"] + 1 for core in hidden) == 256
@@ -147,3 +147,79 @@ def test_a_recipe_is_answered_without_anything_heavy(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_what_does_not_fit_is_said_to_programs_too(cli: Cli) -> None:
+    """JSON on standard output; exit code and standard error are what a person gets without it."""
+    size = ["deploy", "shd_loihi", "--dry-run", "--chips", "1", "--set", "network.populations.hidden.size=3390"]
+    person, program = cli(*size), cli(*size, "--json")
+    assert (person.code, person.out) == (3, "")
+    assert (program.code, program.err) == (person.code, person.err)
+    found = json.loads(program.out)
+    assert (found["fits"], found["network"], found["target"]) == (False, "shd_loihi", "loihi2")
+    assert person.err == f"TargetLimitError: {found['message']}\n"
+    exceeded = found["exceeded"]
+    head, *lines = person.err.splitlines()
+    (needs, has, over) = re.findall(r"needs (\d+) cores, loihi2 has (\d+) \((\d+) too many", head)[0]
+    assert (exceeded["name"], exceeded["unit"]) == ("cores", "cores")
+    assert [exceeded[k] for k in ("used", "limit", "over")] == [int(needs), int(has), int(over)]
+    assert exceeded["times"] == int(needs) / int(has)
+    assert (exceeded["population"], exceeded["projection"], exceeded["neurons"]) == ("hidden", None, None)
+    assert [f"  {change['text']}" for change in found["changes"]] == lines
+    for change in found["changes"]:
+        assert change["outcome"]["fits"] is True
+        if size_left := re.match(r"hidden of (\d+) neurons", change["text"]):
+            again = cli(*size, "--json", "--set", f"network.populations.hidden.size={size_left[1]}")
+        elif chips := re.search(r"--chips (\d+)", change["text"]):
+            again = cli(*size, "--json", "--chips", chips[1])
+        else:
+            continue
+        fitting = json.loads(again.out)
+        assert fitting["fits"] is True
+        used = {row["name"]: row["used"] for row in fitting["resources"]}
+        assert change["outcome"] == {"fits": True, "cores": used["cores"], "chips": used["chips"]}, change
+
+
+def test_a_delay_that_does_not_fit_names_its_projection_to_programs(cli: Cli) -> None:
+    finished = cli("deploy", "shd_recurrent", "--dry-run", "--json")
+    assert finished.code == 3
+    exceeded = json.loads(finished.out)["exceeded"]
+    assert (exceeded["name"], exceeded["used"], exceeded["limit"], exceeded["over"]) == ("slot_max", 1000, 62, 938)
+    assert (exceeded["projection"], exceeded["population"]) == ("input->hidden", None)
+
+
+def test_a_limit_of_a_core_names_population_and_neurons_to_programs(cli: Cli) -> None:
+    wide = ("--set", "dataset={task: spikes, options: {train: mine.h5, test: {fraction: 0.2}}}")
+    sizes = ("--set", "network.populations.input.size=5000", "--set", "network.populations.output.size=4")
+    finished = cli("deploy", "shd_loihi", "--dry-run", "--json", *wide, *sizes)
+    assert finished.code == 3
+    found = json.loads(finished.out)
+    exceeded = found["exceeded"]
+    # 5000 channels and 256 neurons, all of which reach neuron 0.
+    assert (exceeded["name"], exceeded["used"], exceeded["limit"]) == ("axons_in_per_core", 5256, 4096)
+    assert (exceeded["population"], exceeded["neurons"]) == ("hidden", [0, 0])
+    assert found["changes"]
+    for change in found["changes"]:
+        assert change["outcome"]["chips"] == -(-change["outcome"]["cores"] // 128), change
+
+
+def test_a_run_that_does_not_fit_is_said_to_programs_too(cli: Cli, trained_run: RunFolder) -> None:
+    """By deploying and by asking only; neurons that the chip does not have are no matter of figures."""
+    for more in (("--dry-run",), ("--no-vendor",)):
+        finished = cli("deploy", str(trained_run.path), "--prune", "0.1", "--cores", "1", "--json", *more)
+        assert finished.code == 3, finished.err
+        found = json.loads(finished.out)
+        assert (found["fits"], found["target"]) == (False, "loihi2")
+        assert {k: found["exceeded"][k] for k in ("name", "used", "limit", "over", "times")} == {
+            "name": "cores",
+            "used": 2,
+            "limit": 1,
+            "over": 1,
+            "times": 2.0,
+        }
+        assert finished.err.splitlines()[-1] == f"TargetLimitError: {found['message']}"
+    once = cli("deploy", "yin_yang_first_spike", "--dry-run", "--json")
+    assert once.code == 3
+    content = json.loads(once.out)
+    assert (content["fits"], content["exceeded"], content["changes"]) == (False, None, [])
+    assert "its neurons spike once a sample" in content["message"]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hardware_targets.loihi import target
+from hardware_targets.loihi.limits import ChipLimits, read_limits
 from tests.cli.runner import Finished, run_cli
+from toolchain.training.run_folder import RunFolder
 
 Cli = Callable[..., Finished]
 RUN = "runs/sequence-1"
@@ -68,6 +72,67 @@ def test_a_number_of_cores_is_met_or_refused(cli: Cli) -> None:
     refused = cli("deploy", RUN, "--no-vendor", "--cores", "1")
     assert (refused.code, refused.out) == (3, "")
     assert "takes 2 cores of loihi2 with 98% of its synapses pruned, 1 were asked for" in refused.err
+
+
+def chips_of_one_core(name: str) -> ChipLimits:
+    """The chip with a single core, so that what spreads over chips can be small."""
+    limits = read_limits(name)
+    return replace(limits, table={**limits.table, "cores": replace(limits.table["cores"], value=1)})
+
+
+def test_a_number_of_cores_is_spread_over_chips(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--cores` says how far to prune, `--chips` over how many chips the cores that are left may be spread."""
+    monkeypatch.setattr(target, "read_limits", chips_of_one_core)
+
+    def chips(*more: str) -> dict[str, str]:
+        dry = cli("deploy", RUN, "--dry-run", *more)
+        assert dry.code == 0, dry.err
+        return {line.split()[0]: line.split()[1] for line in dry.out.splitlines() if line.startswith("  c")}
+
+    assert chips() == {"chips": "3", "cores": "3"}
+    too_few = cli("deploy", RUN, "--dry-run", "--chips", "2")
+    assert (too_few.code, too_few.out) == (3, "")
+    assert "network: needs 3 cores, loihi2 has 2 on 2 chips" in too_few.err
+    assert chips("--cores", "2", "--chips", "2") == {"chips": "2", "cores": "2"}
+    assert chips("--cores", "2", "--chips", "7") == {"chips": "2", "cores": "2"}, "no more chips than it takes"
+    done = cli("deploy", RUN, "--no-vendor", "--cores", "2", "--chips", "2", "--prune", "0.1")
+    assert "cores before and after pruning: 3, 2 cores" in done.out
+    content = json.loads(cli("report", f"{RUN}/loihi2", "--json").out)
+    assert {r["name"]: (r["used"], r["limit"]) for r in content["resources"]}["chips"] == (2, 2)
+    assert {core["chip"] for core in content["cores"]} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            ("--cores", "129", "--chips", "1"),
+            "cores: 129 were asked for, 1 chip of loihi2 has 128; give --cores of at most 128, or --chips 2",
+        ),
+        (
+            ("--cores", "1025"),
+            "cores: 1025 were asked for, 8 chips of loihi2 have 1024; give --cores of at most 1024, or --chips 9",
+        ),
+        (
+            ("--cores", "1000000", "--chips", "2", "--target", "loihi1"),
+            "cores: 1000000 were asked for, 2 chips of loihi1 have 256; give --cores of at most 256",
+        ),
+        (("--cores", "2", "--chips", "5000"), "chips: 5000 of loihi2 were asked for; the largest system has 1152 "),
+    ],
+)
+@pytest.mark.parametrize("more", [("--dry-run",), ("--no-vendor",)])
+def test_more_than_the_chips_have_is_refused_before_any_work(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    trained_run: RunFolder,
+    asked: tuple[str, ...],
+    message: str,
+    more: tuple[str, ...],
+) -> None:
+    refused = run_cli(capsys, monkeypatch, "deploy", str(trained_run.path), *asked, *more)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith(f"InputError: {message}")
+    assert len(refused.err.splitlines()) == 1, "nothing was begun"
 
 
 @pytest.mark.parametrize("share", ["1", "-0.5"])

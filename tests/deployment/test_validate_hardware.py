@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardware_targets.loihi import LoihiTarget
+from hardware_targets.loihi import Loihi2Target
 from tests.cli.runner import run_cli
 from tests.loihi import needs_lava
 from tests.loihi.lava_loihi_stand_in import write_stand_in
@@ -30,7 +30,7 @@ def folder(trained_run: RunFolder, tmp_path: Path) -> Path:
     return deploy(run, find_target("loihi2"), Options(vendor_samples=0), lambda _: None)[0]
 
 
-class WithChip(LoihiTarget):
+class WithChip(Loihi2Target):
     """Loihi 2 with a chip that does what the emulator does, but for `change`."""
 
     def __init__(self, change: Callable[[Traces], None]) -> None:
@@ -81,6 +81,27 @@ def test_the_first_output_that_differs_is_named(folder: Path, monkeypatch: pytes
 def test_devices_are_named(folder: Path) -> None:
     with pytest.raises(InputError, match="device 'chip' does not exist for loihi2; known: emulator, lava, loihi2"):
         validate(folder, "chip", samples=1, timeout_s=1)
+
+
+def test_a_bundle_for_loihi1_is_not_run_on_loihi2(
+    trained_run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it is told to run on, and what it says of itself."""
+    run = RunFolder(shutil.copytree(trained_run.path, tmp_path / "run"))
+    folder, _ = deploy(run, find_target("loihi1"), Options(vendor_samples=0), lambda _: None)
+    refused = run_cli(capsys, monkeypatch, "validate", str(folder), "--on", "loihi2")
+    assert (refused.code, refused.out) == (2, "")
+    assert "device 'loihi2' does not exist for loihi1; known: emulator, lava" in refused.err
+    assert validate(folder, "emulator", samples=5, timeout_s=1).samples == 5
+    readme, script = (folder / "lava/README.md").read_text(), (folder / "lava/network.py").read_text()
+    assert "## On a Loihi 1 chip" in readme
+    assert "No public software brings this network onto a Loihi 1 chip" in readme
+    assert "NxSDK" in readme
+    assert "chip='loihi1'" in script
+    for words in ("--on loihi2", "SLURM", "Loihi 2 chip", "oheogulch"):
+        assert words not in readme, words
+        assert words not in script, words
+    assert "{" not in readme, "nothing was left to fill in"
 
 
 @pytest.mark.lava

@@ -44,6 +44,26 @@ def equal(n: int) -> str:
     return f"outputs equal the emulator's on {n} of {n} samples"
 
 
+@pytest.mark.lava
+@needs_lava
+def test_a_network_for_loihi1_is_simulated_and_on_loihi2_refused_by_name(tmp_path: Path) -> None:
+    network, spikes = recurrent_network()
+    write_lava_folder(network, spikes.select([0]), None, tmp_path / "lava", chip="loihi1")
+    refused = call(tmp_path / "lava", "--on", "loihi2", path=write_stand_in(tmp_path / "stand_in"))
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines() == [
+        "network.py: --on loihi2: this network was made for loihi1; it runs on cpu (README.md)"
+    ]
+    assert not (tmp_path / "lava/out.npz").exists()
+    offered = call(tmp_path / "lava", "--help").stdout
+    assert "--on {cpu}" in offered
+    assert "loihi2" not in offered
+    assert "--on nowhere: there is no such machine; it runs on cpu" in call(tmp_path / "lava", "--on", "nowhere").stderr
+    done = call(tmp_path / "lava")
+    assert done.returncode == 0, done.stderr
+    assert equal(1) in done.stdout
+
+
 def recurrent_network(readout: str = "leaky_readout", seed: int = 1) -> tuple[IntegerNetwork, SpikeTrains]:
     """Two populations that excite themselves and each other for a while, over delays up to 62, and then fall silent."""
     rng = np.random.default_rng(seed)

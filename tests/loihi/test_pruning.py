@@ -92,6 +92,26 @@ def test_it_is_the_same_every_time() -> None:
         assert np.array_equal(a.mask, b.mask)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_it_does_not_depend_on_threads(shape: str) -> None:
+    network, spikes = example(shape)
+    network = round_delays(network, LIMITS, clip=False).network
+    trained = trained_spikes(network, spikes)
+    none = {p.name: np.zeros(p.weight.shape, bool) for p in network.projections}
+    (one,) = rank(network, trained, [none], threads=1)
+    kept, _ = cut(network, one, synapses(network) // 2)
+    made_up = compensate(network, trained, kept, threads=1)
+    for threads in (2, 5):
+        (other,) = rank(network, trained, [none], threads=threads)
+        for a, b in zip(one, other, strict=True):
+            assert (a.population, a.neuron, a.n_first) == (b.population, b.neuron, b.n_first)
+            assert np.array_equal(a.row, b.row)
+            assert np.array_equal(a.added, b.added)
+        again = compensate(network, trained, kept, threads=threads)
+        for p, q in zip(made_up.projections, again.projections, strict=True):
+            assert np.array_equal(p.weight, q.weight)
+
+
 def test_synapses_without_a_weight_go_first_and_change_nothing() -> None:
     network, spikes = example("two_layers")
     random = np.random.default_rng(0)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hardware_targets.loihi.surgery import TRUST, compensated, error_form, removal_order
+from hardware_targets.loihi.surgery import BLOCK, TRUST, compensated, error_form, removal_order
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -70,6 +70,45 @@ def test_costs_are_those_of_the_optimum_and_each_is_the_least_at_its_turn(neuron
             assert abs(total + cost - after[removed]) < 1e-4 * (1 + after[removed])
         kept[removed] = False
         total += cost
+
+
+@given(st.integers(1, 3 * BLOCK + 5), st.integers(0, 2**32 - 1), st.booleans())
+@settings(deadline=None, max_examples=40)
+def test_removals_made_together_are_those_made_one_by_one(n: int, seed: int, some_first: bool) -> None:
+    """The formulas of the head of the module as they stand there, the whole inverse changed after each removal."""
+    random = np.random.default_rng(seed)
+    form = error_form((random.random((n, 2 * n)) + random.random(2 * n)).astype(np.float32))
+    weight = random.normal(0, 2, n)
+    first = random.random(n) < 0.3 if some_first else np.zeros(n, bool)
+    order, added = removal_order(form, weight, first)
+    inverse, left = np.linalg.inv(form), np.ones(n, bool)
+    for removed, cost in zip(order, added, strict=True):
+        costs = np.where(left & (first if (first & left).any() else True), weight**2 / np.diag(inverse), np.inf)
+        assert costs[removed] <= costs.min() * (1 + 1e-6), "the cheapest at its turn"
+        assert abs(cost - costs[removed]) <= 1e-6 * costs[removed]
+        left[removed] = False
+        row = inverse[removed] / inverse[removed, removed]
+        weight = np.where(left, weight - weight[removed] * row, 0.0)
+        inverse = inverse - np.outer(inverse[:, removed], row)
+        # What is removed has no row any more; 1 stands where it was, for the sake of the division.
+        inverse[~left], inverse[:, ~left] = 0.0, 0.0
+        inverse[~left, ~left] = 1.0
+
+
+def test_a_neuron_without_synapses_has_none_to_remove() -> None:
+    form = error_form(np.zeros((0, 12), dtype=np.float32))
+    order, added = removal_order(form, np.zeros(0), np.zeros(0, bool))
+    assert (order.size, added.size) == (0, 0)
+    assert compensated(form, np.zeros(0), np.zeros(0, bool)).size == 0
+
+
+def test_what_is_given_is_left_alone() -> None:
+    random = np.random.default_rng(0)
+    form, weight = error_form(random.random((50, 90)).astype(np.float32)), random.normal(0, 1, 50)
+    before = form.copy(), weight.copy()
+    removal_order(form, weight, np.zeros(50, bool))
+    assert np.array_equal(form, before[0])
+    assert np.array_equal(weight, before[1])
 
 
 @given(neurons(), st.data())

@@ -109,12 +109,14 @@ def deploy(
     ] = None,
     cores: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Remove as many synapses as it takes to fit on so many cores."),
+        typer.Option(min=1, help="Remove as many synapses as it takes to fit on so many cores, of all chips together."),
     ] = None,
     strict: Strict = False,
     chips: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, metavar="N", help="Chips that there are; those of the target's usual board if left out."),
+        typer.Option(
+            min=1, metavar="N", help="Chips that there are, to spread cores over; those of the usual board if left out."
+        ),
     ] = None,
     dry_run: Annotated[
         bool,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolchain.cli.making_progress import shown_making
-from toolchain.cli.output import ladder_lines, percent, say
+from toolchain.cli.output import ladder_lines, misfit_as_json, percent, say
 from toolchain.errors import BundleError, CheckpointError, InputError
 
 if TYPE_CHECKING:
@@ -23,12 +23,13 @@ def run(
     from toolchain.deployment.target import find_target
 
     run_folder = find_run(name, overrides)
-    target = find_target(target_name or run_folder.recipe().deployment.target)
-    with shown_making():
+    recipe = run_folder.recipe()
+    target = find_target(target_name or recipe.deployment.target)
+    with shown_making(), misfit_as_json(json, recipe.name, target.name):
         folder, report = deploy(run_folder, target, options, say)
     content = report.to_json()
     code = 0 if report.verdict == "pass" else 1
-    return ({**content, "bundle": str(folder)} if json else _text(content, folder)), json, code
+    return ({"fits": True, **content, "bundle": str(folder)} if json else _text(content, folder)), json, code
 
 
 def find_run(name: str, overrides: list[str]) -> RunFolder:

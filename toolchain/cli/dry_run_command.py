@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolchain.cli.making_progress import shown_making
-from toolchain.cli.output import say
+from toolchain.cli.output import misfit_as_json, say
 from toolchain.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,14 +16,12 @@ if TYPE_CHECKING:
 
 def run(name: str, overrides: list[str], target_name: str | None, options: Options, json: bool) -> Any:
     """Place a run folder as it was trained, or a recipe as it may be; returns what to print."""
-    if Path(name).is_dir():
-        found = _of_run(name, overrides, target_name, options)
-    else:
-        found = _of_recipe(name, overrides, target_name, options)
+    of = _of_run if Path(name).is_dir() else _of_recipe
+    found = of(name, overrides, target_name, options, json)
     return found.to_json() if json else "\n".join(_lines(found))
 
 
-def _of_recipe(name: str, overrides: list[str], target_name: str | None, options: Options) -> DryRun:
+def _of_recipe(name: str, overrides: list[str], target_name: str | None, options: Options, json: bool) -> DryRun:
     for flag, given in (
         ("--extend-delays", options.extend_delays),
         ("--prune", options.prune is not None),
@@ -41,10 +39,11 @@ def _of_recipe(name: str, overrides: list[str], target_name: str | None, options
 
     recipe = read_recipe(find_recipe(name), overrides)
     target = find_target(target_name or recipe.deployment.target)
-    return dry_run_of_recipe(recipe, target, clip_delays=options.clip_delays, chips=options.chips)
+    with misfit_as_json(json, recipe.name, target.name):
+        return dry_run_of_recipe(recipe, target, clip_delays=options.clip_delays, chips=options.chips)
 
 
-def _of_run(name: str, overrides: list[str], target_name: str | None, options: Options) -> DryRun:
+def _of_run(name: str, overrides: list[str], target_name: str | None, options: Options, json: bool) -> DryRun:
     from toolchain.cli.deploy_command import find_run
     from toolchain.deployment.deploy import prepare
     from toolchain.deployment.dry_run import DryRun
@@ -53,7 +52,7 @@ def _of_run(name: str, overrides: list[str], target_name: str | None, options: O
     run_folder = find_run(name, overrides)
     recipe = run_folder.recipe()
     target = find_target(target_name or recipe.deployment.target)
-    with shown_making():
+    with shown_making(), misfit_as_json(json, recipe.name, target.name):
         prepared = prepare(run_folder, target, options, say)
     return DryRun(recipe.name, target.name, prepared.placement)
 

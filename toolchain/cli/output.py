@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json as json_module
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
+
+from toolchain.errors import TargetLimitError
 
 
 def say(text: str) -> None:
@@ -22,6 +26,17 @@ def emit(result: Any, json: bool, code: int = 0) -> None:
         print(result)
     if code:
         raise typer.Exit(code)
+
+
+@contextmanager
+def misfit_as_json(json: bool, network: str, target: str) -> Iterator[None]:
+    """Where JSON is asked for, print that a network does not fit as JSON too, before the error goes on its way."""
+    try:
+        yield
+    except TargetLimitError as error:
+        if json:
+            emit({"fits": False, "network": network, "target": target, **error.to_json()}, json)
+        raise
 
 
 def percent(fraction: float) -> str:

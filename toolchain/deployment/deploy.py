@@ -19,7 +19,7 @@ from toolchain.datasets import Dataset, Samples, load_dataset
 from toolchain.deployment.bundle import replacing, write_manifest, write_network
 from toolchain.deployment.options import Options as Options
 from toolchain.deployment.target import EmulatedResponses, Placement, Pruned, Quantised, Target, Traces
-from toolchain.errors import CheckpointError, InputError, TargetLimitError
+from toolchain.errors import CheckpointError, Exceeded, InputError, TargetLimitError
 from toolchain.network import Network
 from toolchain.network_builder import generator
 from toolchain.recipe import Recipe
@@ -58,6 +58,8 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
     ------
     CheckpointError, RecipeError
         If the run cannot be read or does not match its data.
+    InputError
+        If the run cannot be deployed, or so many cores or chips cannot be asked for.
     TargetLimitError
         If the network does not fit the target.
     """
@@ -67,6 +69,8 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
             f"run folder {run.path}: it follows target traces, and a bundle is checked by the classes that are read; "
             "train with another training.readout to deploy"
         )
+    # Pruning takes minutes: what cannot be met is said before.
+    target.check_budget(cores=_asked_cores(recipe, options), chips=options.chips)
     trained, number_format = load_best(run.checkpoint("best"))
     dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
     sources = sum(p.size for p in trained.of_kind("spike_source"))
@@ -131,7 +135,8 @@ def _check_cores(prepared: Prepared, options: Options) -> None:
     if asked is not None and used > asked:
         raise TargetLimitError(
             f"network: takes {used} cores in the target's integers, {asked} were asked for; allow more cores, or raise "
-            "the share that is pruned with --prune"
+            "the share that is pruned with --prune",
+            exceeded=Exceeded("cores", used, asked, "cores", "network, in the target's integers"),
         )
 
 

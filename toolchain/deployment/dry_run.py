@@ -25,6 +25,7 @@ class DryRun:
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON types."""
         return {
+            "fits": True,
             "network": self.network,
             "target": self.target,
             "assumptions": list(self.assumptions),

@@ -19,9 +19,9 @@ class Options:
     strict : refuse the first overflow of a state on the test set instead of counting and reporting all
     extend_delays : keep delays beyond it by the target's delay extension; so does the recipe with
         ``deployment.extend_delays``, unless they are to be cut
-    chips : how many chips the target has; None for its usual board
+    chips : how many chips the target has, over which cores are spread; None for its usual board
     prune : share of the synapses to remove; None for the recipe's
-    cores : remove as many as it takes to fit on so many cores; None for the recipe's number
+    cores : remove as many as it takes to fit on so many cores of all chips together; None for the recipe's number
 
     Raises
     ------

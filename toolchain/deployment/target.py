@@ -248,6 +248,20 @@ class Target(Protocol):
     def largest_slot(self) -> int:
         """Largest delay slot that a synapse can have."""
 
+    def check_budget(self, *, cores: int | None, chips: int | None) -> None:
+        """Refuse what cannot be asked for, before any work is done.
+
+        Parameters
+        ----------
+        cores : on how many a network is to fit; any number if left out
+        chips : over how many it may be spread; those of the target's usual board if left out
+
+        Raises
+        ------
+        InputError
+            If no system has so many chips, or so many chips have fewer cores.
+        """
+
     def prune(
         self,
         network: Network,

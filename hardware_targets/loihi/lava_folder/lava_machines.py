@@ -170,7 +170,7 @@ class ProbedVoltage(Reader):
 
 
 class Cpu:
-    """Lava's bit-accurate simulation of Loihi 2 on this computer, with all states at hand."""
+    """Lava's bit-accurate simulation on this computer, the same for both generations, with all states at hand."""
 
     reset, latency = "vars", 0
 

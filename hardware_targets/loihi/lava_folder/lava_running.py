@@ -306,10 +306,16 @@ def report(traces: dict[str, Any], outputs: dict[str, Any], labels: Any, expecte
     print(f"SHA-256 of the outputs {digest.hexdigest()}", flush=True)
 
 
-def main(build: Callable[..., None], folder: Path, **about: Any) -> None:
-    """Read the command line, run, and write the result; `folder` has the arrays, `about` is that of `Network`."""
+def main(build: Callable[..., None], folder: Path, chip: str, **about: Any) -> None:
+    """Read the command line, run, and write the result.
+
+    folder : with the arrays
+    chip : that the network was made for
+    about : attributes of `Network`
+    """
+    offered = [name for name in MACHINES if name in ("cpu", chip)]
     parser = argparse.ArgumentParser(prog="network.py", description="Run the network on samples; README.md says more.")
-    parser.add_argument("--on", choices=list(MACHINES), default="cpu", help="this computer (default) or a chip")
+    parser.add_argument("--on", metavar="{" + ",".join(offered) + "}", default="cpu", help="cpu is this computer")
     parser.add_argument("--samples", type=int, metavar="N", help="how many, from the first; all if left out")
     parser.add_argument("--data", type=Path, metavar="FILE", help="npz of samples; samples.npz if left out")
     parser.add_argument("--out", type=Path, metavar="FILE", default=Path("traces.npz"), help="npz to write")
@@ -317,6 +323,9 @@ def main(build: Callable[..., None], folder: Path, **about: Any) -> None:
     parser.add_argument("--reset", choices=["vars", "gap", "restart"], help="vars on cpu if left out, gap on a chip")
     parser.add_argument("--latency", type=int, metavar="STEPS", help="of input to output; measured on a chip")
     options = parser.parse_args()
+    if options.on not in offered:
+        why = f"this network was made for {chip}" if options.on in MACHINES else "there is no such machine"
+        stop(f"--on {options.on}: {why}; it runs on {' or '.join(offered)} (README.md)", BAD_INPUT)
     if options.latency is not None and options.latency < 0:
         stop(f"--latency {options.latency} is below 0", BAD_INPUT)
     traces = run(options, build, folder, about)

@@ -17,7 +17,6 @@ from hardware_targets.loihi.mapping.problem import Problem, problem_of_network, 
 from hardware_targets.loihi.mapping.splitting import PER_CORE, Shortfall, SliceUse, Split, split_network
 from toolchain.deployment.plan import NetworkPlan
 from toolchain.deployment.target import CoreUse, Placement, Resource
-from toolchain.errors import InputError, TargetLimitError
 
 
 def place_network(
@@ -71,16 +70,10 @@ def _place(
     rates: Mapping[str, NDArray[np.float64]] | None,
     more: tuple[Resource, ...],
 ) -> Placement:
-    if chips is not None and not 1 <= chips <= limits["chips_of_largest_system"]:
-        largest = limits.table["chips_of_largest_system"]
-        raise InputError(
-            f"chips: {chips} of {limits.chip} were asked for; the largest system has {largest.value} "
-            f"({largest.source}); give 1 to {largest.value}"
-        )
-    available = limits["chips"] if chips is None else chips
+    available = limits.chips_available(chips)
     split = split_network(SliceUse(problem, limits), available)
     if isinstance(split, Shortfall):
-        raise TargetLimitError(explain(problem, limits, available, split))
+        raise explain(problem, limits, available, split)
     places = place_slices(problem, split.slices, limits, rates)
     cores = []
     for i in np.lexsort((places.core, places.chip)).tolist():

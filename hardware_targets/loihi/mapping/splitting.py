@@ -42,12 +42,18 @@ class Slice:
 
 @dataclass(frozen=True)
 class Shortfall:
-    """A limit that a network exceeds: `where` takes `used` of it, `available` is the figure."""
+    """A limit that a network exceeds: `where` takes `used` of it, `available` is the figure.
+
+    `population` and `projection` are which one that is, `neurons` the first and last on one core; None where it is not.
+    """
 
     limit: str
     where: str
     used: int
     available: int
+    population: str | None = None
+    projection: str | None = None
+    neurons: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,7 @@ def _too_deep(problem: Problem, limits: ChipLimits) -> Shortfall | None:
     for synapses in problem.synapses:
         slot = int(synapses.deepest.max(initial=0))
         if slot > largest:
-            return Shortfall("slot_max", f"projection {synapses.name}", slot, largest)
+            return Shortfall("slot_max", f"projection {synapses.name}", slot, largest, projection=synapses.name)
     return None
 
 
@@ -202,7 +208,8 @@ def _greedily(
             most = slice_use.most[limit]
             assert most is not None
             use = slice_use.of(name, first, first + 1)[0]
-            return Shortfall(limit, f"population {name}: neuron {first}", use[limit], most)
+            where = f"population {name}: neuron {first}"
+            return Shortfall(limit, where, use[limit], most, population=name, neurons=(first, first))
         bounds.append(first + length)
     return np.array(bounds, dtype=np.int64)
 
@@ -229,7 +236,9 @@ def _split_for_axons_out(
     while True:
         n_cores = sum(b.size - 1 for b in bounds.values())
         if n_cores > cores:
-            return first_over or Shortfall("cores", _largest_share(slice_use, bounds), n_cores, cores)
+            largest = max(bounds, key=lambda n: bounds[n].size)
+            where = _largest_share(slice_use, largest, bounds[largest])
+            return first_over or Shortfall("cores", where, n_cores, cores, population=largest)
         axons_out = axons_out_of(problem.synapses, bounds)
         over = _too_many_axons(axons_out, bounds, most)
         if over is None:
@@ -295,14 +304,13 @@ def _too_many_axons(
     if used <= most:
         return None
     first, last = bounds[name][worst : worst + 2].tolist()
-    shortfall = Shortfall(AXONS_OUT, f"population {name}: the core of neurons {first}..{last - 1}", used, most)
+    where = f"population {name}: the core of neurons {first}..{last - 1}"
+    shortfall = Shortfall(AXONS_OUT, where, used, most, population=name, neurons=(first, last - 1))
     return _Over(name, worst, last - first, shortfall)
 
 
-def _largest_share(slice_use: SliceUse, bounds: Mapping[str, NDArray[np.int64]]) -> str:
-    """The population with the most cores, and which limit keeps a core from one neuron more."""
-    name = max(bounds, key=lambda n: bounds[n].size)
-    edges = bounds[name]
+def _largest_share(slice_use: SliceUse, name: str, edges: NDArray[np.int64]) -> str:
+    """How many cores a population takes, and which limit keeps a core from one neuron more."""
     n, size = edges.size - 1, int(edges[-1])
     longest = _longest(slice_use, name, 0, size, int(edges[1]))
     held = slice_use.exceeded(name, 0, longest + 1) if longest < size else None
