@@ -1,9 +1,9 @@
 """The compiled tick of the emulator; see `emulator` for its equations and `emulator_tables` for the arrays.
 
-Nearly always no entry of the ring buffer saturates and nothing leaves 32 bits. `_transfer_within` and
-`_membrane_within` are right for those ticks alone: one loop for each thing that is written, without a branch, so that
-LLVM makes vectors of them. They say whether they were right; where not, `_advance_exactly` does the same tick from the
-old state, one neuron at a time, and counts what saturates and what wraps.
+Nearly always nothing leaves 32 bits. `_transfer_within` and `_membrane_within` are right for those ticks alone: one
+loop for each thing that is written, without a branch, so that LLVM makes vectors of them. They say whether they were
+right; where not, `_advance_exactly` does the same tick from the old state, one neuron at a time, and counts what wraps.
+It also finds which was the first entry of the ring buffer to saturate.
 
 Indices are unsigned: a signed one costs a test for the end of the array at every access.
 """
@@ -83,16 +83,18 @@ def _decayed(x: np.int32, u: np.uint32) -> np.int32:
 @kernel
 def _transfer_within(
     window: I32, row: np.uint64, value: I32, init: U32, used: I32, first: np.uint64, end: np.uint64, shift: np.int32
-) -> tuple[np.int32, np.int32]:
-    """Add what arrives to the values of one type; returns the largest entry, and a number below 0 if anything wrapped.
+) -> tuple[np.int32, np.int32, np.int32]:
+    """Add what arrives to the values of one type, where nothing wraps.
 
-    What arrives at neuron j is window[row + j]. Void unless the largest entry is at most `FULL` and nothing wrapped.
+    What arrives at neuron j is window[row + j]. Returns the largest entry, the number of those that saturated, and a
+    number below 0 if anything wrapped.
     """
-    peak = wrapped = np.int32(0)
+    peak = saturated = wrapped = np.int32(0)
     for j in range(first, end):
         entry = window[row + j]
         peak = max(peak, entry)
-        arriving = np.int32(entry << shift)
+        saturated = np.int32(saturated + (entry > FULL))
+        arriving = np.int32(min(entry, FULL) << shift)
         added = np.int32((np.uint64(np.uint32(arriving)) * np.uint64(init[j])) >> HALF_WORD)
         before = value[j]
         after = np.int32(before + added)
@@ -100,7 +102,7 @@ def _transfer_within(
         out = np.int32(np.int32(before ^ after) & np.int32(added ^ after))
         wrapped = np.int32(wrapped | np.int32(arriving | out))
         used[j] = after
-    return peak, wrapped
+    return peak, saturated, wrapped
 
 
 @kernel
@@ -216,17 +218,20 @@ def step_neurons(
     """
     first, end = tables.first[p], tables.first[p + ONE]
     inhibitory = row + np.uint64(tables.resistance.size)
-    peak_e, out_e = _transfer_within(
+    peak_e, saturated_e, out_e = _transfer_within(
         window, row, state.exc, tables.init_e, state.used_exc, first, end, tables.shifts[p, 0]
     )
-    peak_i, out_i = _transfer_within(
+    peak_i, saturated_i, out_i = _transfer_within(
         window, inhibitory, state.inh, tables.init_i, state.used_inh, first, end, tables.shifts[p, 1]
     )
     low_current, high_current, low_v, high_v, out = _membrane_within(
         state.used_exc, state.used_inh, tables.i_offset, tables.resistance, tables.v_rest, tables.exp_tc, state.v,
         state.timer, state.new_v, first, end,
     )  # fmt: skip
-    if max(peak_e, peak_i) <= FULL and np.int32(out_e | out_i | out) >= 0:
+    saturated = np.int64(saturated_e) + np.int64(saturated_i)
+    is_first = saturated > 0 and overflow[EVENT] == NOTHING
+    if np.int32(out_e | out_i | out) >= 0 and not is_first:
+        counts[SATURATIONS] += saturated
         counts[PEAK_EXC] = max(counts[PEAK_EXC], np.int64(peak_e))
         counts[PEAK_EXC + 1] = max(counts[PEAK_EXC + 1], np.int64(peak_i))
         counts[PEAK_CURRENT] = max(counts[PEAK_CURRENT], max(np.int64(high_current), -np.int64(low_current)))
