@@ -7,7 +7,7 @@
 P is the number of ticks of a stage, n_slots the power of two above n_stages P. The colour is the low bits of the tick
 in which a packet is sent; lateness is how many ticks ago that was. A core of neurons takes it off the delay that is
 left, this one **adds** it, so that a late spike comes out later still by as much: sPyNNaker 7.4.1 does so, and so does
-this. A spike that is on time leaves stage s after s P ticks, and arrives after s P + r where the synapse has the rest r.
+this. A spike that is on time leaves stage s after s P ticks and arrives after s P + r, r being what its synapse has.
 
 Source: `delay_extension.aplx` of sPyNNaker 7.4.1, read from its disassembly; tests hold this against that code.
 """

@@ -176,7 +176,9 @@ class Emulator:
             np.zeros((n_samples, n), dtype=np.int64),
             np.full((n_samples, n), n_ticks, dtype=np.int64),
             np.zeros((n_samples, 5), dtype=np.int64),
-            *(np.zeros(shape, dtype=np.int32) for _ in range(3)),
+            np.zeros(shape, dtype=np.int32),
+            np.zeros(shape, dtype=np.int32),
+            np.zeros(shape, dtype=np.int32),
             np.zeros(shape, dtype=np.bool_),
         )
 

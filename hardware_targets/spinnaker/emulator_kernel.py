@@ -51,11 +51,11 @@ OUTSIDE, SIGN = np.int64(2**46), np.uint64(47)
 
 
 class State(NamedTuple):
-    """Neurons of a network, (n_neurons,) each; `step_neurons` writes all of it.
+    """Neurons of a network, (n_neurons,) each.
 
     `exc`, `inh` synaptic values, s16.15, and `v` at the end of a tick, `timer` ticks of refractoriness left. Of the
     tick that was computed last: `used_exc`, `used_inh` after the transfer of the ring buffer and before the decay, as
-    the membrane takes them, `new_v` before a reset, and `spiked`.
+    the membrane takes them, `new_v` before a reset, and `spiked`, which is left as it was where no neuron did.
     """
 
     exc: I32
@@ -70,7 +70,8 @@ class State(NamedTuple):
 
 def make_state(n: int) -> State:
     """State of n neurons, all zero."""
-    return State(*(np.zeros(n, dtype=np.int32) for _ in range(7)), np.zeros(n, dtype=np.bool_))
+    exc, inh, v, timer, used_exc, used_inh, new_v = (np.zeros(n, dtype=np.int32) for _ in range(7))
+    return State(exc, inh, v, timer, used_exc, used_inh, new_v, np.zeros(n, dtype=np.bool_))
 
 
 @kernel

@@ -142,7 +142,7 @@ def host_rounded(value: float) -> int:
             f"parameter {value}: outside -65536..65535.99997, the range of SpiNNaker's numbers; rescale the network"
         )
     # Through float: the repr of a NumPy scalar is no number.
-    return int(round(Decimal(str(float(value))) * ONE))
+    return round(Decimal(str(float(value))) * ONE)
 
 
 @dataclass(frozen=True)
@@ -228,6 +228,6 @@ def check_constants(name: str, parameters: NeuronParameters, dt_ms: float) -> No
     refractory = parameters.tau_refrac.astype(np.int64)
     for neuron in np.flatnonzero((refractory < 0) | ((refractory << FRACTION_BITS) // dt > np.iinfo(np.int32).max))[:1]:
         raise NetworkError(
-            f"population {name}: tau_refrac of neuron {neuron} is {refractory[neuron] / ONE} ms, must be from 0 to below "
-            "65536 ticks; choose one within"
+            f"population {name}: tau_refrac of neuron {neuron} is {refractory[neuron] / ONE} ms, must be from 0 to "
+            "below 65536 ticks; choose one within"
         )

@@ -10,6 +10,7 @@ import importlib.metadata
 import importlib.util
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,12 +56,12 @@ class Machine:
     """
 
     def __init__(self, name: str, sdram: int = 0x100000) -> None:
-        import unicorn
-        from unicorn import arm_const
-
-        self._registers = [getattr(arm_const, f"UC_ARM_REG_R{i}") for i in range(4)]
+        # Its types are incomplete.
+        unicorn: Any = importlib.import_module("unicorn")
+        arm_const = self._constants = importlib.import_module("unicorn.arm_const")
+        self._registers: list[int] = [getattr(arm_const, f"UC_ARM_REG_R{i}") for i in range(4)]
         self._sp, self._lr = arm_const.UC_ARM_REG_SP, arm_const.UC_ARM_REG_LR
-        self._uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_ARM)
+        self._uc: Any = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_ARM)
         for base, size in ((0, 0x10000), (0x400000, 0x10000), (SDRAM, sdram), (TIMERS, 0x1000)):
             self._uc.mem_map(base, size)
         self._free = SDRAM
@@ -103,10 +104,8 @@ class Machine:
 
     def run(self, begin: int, end: int, **registers: int) -> None:
         """Run a stretch of code between two addresses, with registers such as r4 set before."""
-        from unicorn import arm_const
-
         for name, value in registers.items():
-            self._uc.reg_write(getattr(arm_const, f"UC_ARM_REG_{name.upper()}"), value & 0xFFFFFFFF)
+            self._uc.reg_write(getattr(self._constants, f"UC_ARM_REG_{name.upper()}"), value & 0xFFFFFFFF)
         self._uc.emu_start(begin, end)
 
     def allocate(self, n_bytes: int) -> int:

@@ -92,7 +92,7 @@ class NeuronCore:
         }.items():
             machine.write(SYNAPSES + offset, value)
 
-    def _filled(self, values: NDArray[np.integer], dtype: str) -> int:
+    def _filled(self, values: NDArray[np.int64], dtype: str) -> int:
         address = self._machine.allocate(4 * values.size + 4)
         self._machine.put(address, values.astype(dtype))
         return address
@@ -123,7 +123,9 @@ class NeuronCore:
         thresholds : (n,)
         synapses : (n, 5) tau and initial value of excitatory, then of inhibitory synapses, time step
         """
-        self._machine.put(self._parameters, np.concatenate(([1], neurons.ravel(), thresholds, synapses.ravel())).astype("<i4"))
+        self._machine.put(
+            self._parameters, np.concatenate(([1], neurons.ravel(), thresholds, synapses.ravel())).astype("<i4")
+        )
         self._machine.call(0x16B4, self._parameters, self.n, 0)
 
     @property
@@ -228,5 +230,7 @@ def _mapped(function: int, x: NDArray[np.int32]) -> NDArray[np.uint32]:
         0x1AFFFFF9,  # bne to the first
     )
     machine.write(LOOP, *loop)
-    machine.run(LOOP, LOOP + 4 * len(loop), sp=STACK_TOP, r4=arguments, r5=arguments + 4 * x.size, r6=results, r7=function)
+    machine.run(
+        LOOP, LOOP + 4 * len(loop), sp=STACK_TOP, r4=arguments, r5=arguments + 4 * x.size, r6=results, r7=function
+    )
     return machine.words(results, x.size).view(np.uint32)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hardware_targets.spinnaker.emulator_kernel import State, make_state
 from hardware_targets.spinnaker.emulator_tables import Tables
+from hardware_targets.spinnaker.fixed_point import host_rounded
 from hardware_targets.spinnaker.integer_network import ONE, NeuronParameters
 from tests.oracles import arm_neurons as arm
 
@@ -17,10 +18,12 @@ def make_parameters(rng: np.random.Generator, n: int, dt_ms: float = 1.0) -> Neu
     """Parameters of n neurons, each another, that the chip can compute with at this time step."""
 
     def ms(low: float, high: float) -> I32:
-        return np.maximum(1, np.rint(ONE * np.exp(rng.uniform(np.log(low), np.log(high), n)))).astype(np.int32)
+        found: I32 = np.maximum(1, np.rint(ONE * np.exp(rng.uniform(np.log(low), np.log(high), n)))).astype(np.int32)
+        return found
 
     def mv(low: float, high: float) -> I32:
-        return np.rint(ONE * rng.uniform(low, high, n)).astype(np.int32)
+        found: I32 = np.rint(ONE * rng.uniform(low, high, n)).astype(np.int32)
+        return found
 
     tau_m = ms(dt_ms / 20, 500 * dt_ms)
     return NeuronParameters(
@@ -41,7 +44,8 @@ def random_words(rng: np.random.Generator, n: int, small_bits: int) -> I32:
     small = rng.integers(-(1 << small_bits), 1 << small_bits, n)
     large = rng.integers(-(2**31), 2**31, n) >> rng.integers(0, 20, n)
     ends = rng.choice([-(2**31), 2**31 - 1, 0, -1], n)
-    return np.choose(rng.choice(3, n, p=[0.7, 0.25, 0.05]), [small, large, ends]).astype(np.int32)
+    found: I32 = np.choose(rng.choice(3, n, p=[0.7, 0.25, 0.05]), [small, large, ends]).astype(np.int32)
+    return found
 
 
 def random_tables(rng: np.random.Generator, n: int, shifts: tuple[int, int]) -> Tables:
@@ -88,3 +92,12 @@ def load(core: arm.NeuronCore, tables: Tables, state: State) -> None:
         axis=1,
     )
     core.thresholds = tables.v_thresh
+
+
+def set_up(core: arm.NeuronCore, parameters: NeuronParameters, dt_ms: float) -> None:
+    """Initialise a core as the host would have it: v at rest, nothing on the synapses."""
+    p, nothing = parameters, np.zeros_like(parameters.cm)
+    dt = np.full_like(nothing, host_rounded(dt_ms))
+    fields = (p.v_rest, p.v_rest, p.cm, p.tau_m, p.i_offset, p.v_reset, p.tau_refrac, nothing, dt)
+    synapses = np.stack((p.tau_syn_e, nothing, p.tau_syn_i, nothing, dt), axis=1)
+    core.initialise(np.stack(fields, axis=1), p.v_thresh, synapses)

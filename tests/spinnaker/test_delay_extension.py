@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from hardware_targets.spinnaker.delay_extension import DelayExtension, ExtensionParameters
 from hardware_targets.spinnaker.emulator import emulate
@@ -106,10 +107,12 @@ def test_a_stage_and_the_rest_are_one_long_delay(n_stages: int, per_stage: int, 
         for neuron in np.flatnonzero(spikes[tick]):
             extension.receive(incoming(int(neuron), tick))
 
-    def run(raster: np.ndarray[tuple[int, int], np.dtype[np.bool_]], projection: IntegerProjection) -> list[object]:
+    def run(raster: NDArray[np.bool_], projection: IntegerProjection) -> list[object]:
         source = IntegerPopulation("in", "spike_source", raster.shape[1])
         network = IntegerNetwork(1.0, (source, out), (projection,))
-        result = emulate(network, bin_events([np.nonzero(raster)], raster.shape[1], n_ticks)[0], traces=True, threads=1)
+        times, units = np.nonzero(raster)
+        trains = bin_events([(times, units)], raster.shape[1], n_ticks)[0]
+        result = emulate(network, trains, traces=True, threads=1)
         return [trace["out"].tolist() for trace in (result.v, result.exc, result.inh, result.spikes)]
 
     one_of = np.concatenate([stage == s for s in range(n_stages + 1)])

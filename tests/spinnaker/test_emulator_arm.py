@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from hardware_targets.spinnaker.emulator_kernel import step_neurons
 from hardware_targets.spinnaker.emulator_tables import N_COUNTS, SATURATIONS, WRAPS
@@ -17,10 +18,11 @@ ROUNDS = 80
 pytestmark = needs_arm
 
 
-def entries(rng: np.random.Generator, n: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+def entries(rng: np.random.Generator, n: int) -> NDArray[np.int32]:
     """Sums that arrive, (2, n): nothing, a few synapses, full entries, and what saturates."""
     few, full = rng.integers(1, 3000, (2, n)), rng.choice([0xFFFE, 0xFFFF, 0x10000, 300_000], (2, n))
-    return np.choose(rng.choice(3, (2, n), p=[0.3, 0.6, 0.1]), [np.zeros((2, n)), few, full]).astype(np.int32)
+    kind = rng.choice(3, (2, n), p=[0.3, 0.6, 0.1])
+    return np.array(np.choose(kind, [np.zeros((2, n)), few, full]), dtype=np.int32)
 
 
 @pytest.mark.parametrize("ordinary", [True, False])

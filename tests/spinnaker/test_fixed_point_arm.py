@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hardware_targets.spinnaker.fixed_point import (
@@ -26,7 +26,7 @@ from hardware_targets.spinnaker.fixed_point import (
 from hardware_targets.spinnaker.integer_network import ONE, NeuronParameters
 from tests.oracles import arm_neurons as arm
 from tests.oracles.arm import needs_arm
-from tests.spinnaker.neuron_states import make_parameters
+from tests.spinnaker.neuron_states import make_parameters, set_up
 from toolchain.errors import NetworkError
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
@@ -42,15 +42,6 @@ def test_the_exponentials_equal_the_arm_code_for_every_argument_there_is(name: s
     beyond = np.concatenate((rng.integers(-(2**31), 2**31, 10_000), [-(2**31), 2**31 - 1]))
     x = np.concatenate((inside, beyond)).astype(np.int32)
     np.testing.assert_array_equal(ours(x), theirs(x))
-
-
-def set_up(core: arm.NeuronCore, parameters: NeuronParameters, dt_ms: float) -> None:
-    """Initialise a core as the host would have it: v at rest, nothing on the synapses."""
-    p, nothing = parameters, np.zeros_like(parameters.cm)
-    dt = np.full_like(nothing, host_rounded(dt_ms))
-    fields = (p.v_rest, p.v_rest, p.cm, p.tau_m, p.i_offset, p.v_reset, p.tau_refrac, nothing, dt)
-    synapses = np.stack((p.tau_syn_e, nothing, p.tau_syn_i, nothing, dt), axis=1)
-    core.initialise(np.stack(fields, axis=1), p.v_thresh, synapses)
 
 
 def assert_initialised(parameters: NeuronParameters, dt_ms: float) -> None:
@@ -82,7 +73,10 @@ def test_initialisation_equals_the_arm_code_where_it_makes_no_sense() -> None:
     """Any positive time constant, negative refractory times: wrong on the chip, and just as wrong here."""
     rng = np.random.default_rng(8)
     n = 1000
-    taus = {f: (rng.integers(0, 2**31 - 1, n) >> rng.integers(0, 31, n)) + 1 for f in ("tau_m", "cm", "tau_syn_e", "tau_syn_i")}
+    taus = {
+        f: (rng.integers(0, 2**31 - 1, n) >> rng.integers(0, 31, n)) + 1
+        for f in ("tau_m", "cm", "tau_syn_e", "tau_syn_i")
+    }
     parameters = make_parameters(rng, n)
     parameters = replace(
         parameters,
@@ -145,7 +139,11 @@ def test_parameters_are_rounded_as_the_host_rounds_them() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("tau_m", 2**31 - 1, "tau_m of neuron 1 is 65535.9999.* ms, must be from dt/65536 to 32768 dt at a dt of 1.0 ms"),
+        (
+            "tau_m",
+            2**31 - 1,
+            "tau_m of neuron 1 is 65535.9999.* ms, must be from dt/65536 to 32768 dt at a dt of 1.0 ms",
+        ),
         ("tau_syn_i", (1 << 30) + 1, "tau_syn_i of neuron 1 is 32768.0000.* ms, must be"),
         ("cm", 1, "tau_m / cm of neuron 1 exceeds 65535, the largest resistance; raise cm"),
         ("tau_refrac", -1, "tau_refrac of neuron 1 is -3.05.* ms, must be from 0 to below 65536 ticks"),
