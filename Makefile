@@ -59,6 +59,6 @@ constraints:  ## resolve all dependencies again; UPGRADE=--upgrade for the newes
 	  --custom-compile-command 'make constraints' --output-file toolchain/bootstrap/constraints.txt
 
 clean:  ## remove what make made; runs/ stays
-	rm -rf .venv .venv-newest .venv-peers .venv-tools .venv.lock build dist *.egg-info
+	rm -rf .venv .venv-newest .venv-peers .venv-simulators .venv-tools .venv.lock build dist *.egg-info
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

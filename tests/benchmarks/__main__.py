@@ -1,7 +1,7 @@
 """`make bench`: print a table of ratios against peers and write build/bench.json.
 
 Each figure is the median of several, ours and the peer's in the same run on the same machine, training on one core in
-processor time. `ratio` above 1 means that ours is better. The other training frameworks live in an environment of their
+processor time. `ratio` above 1 means that ours is better. The other frameworks live in environments of their
 own, made on demand; `make bench PEERS=0` leaves their rows out. Mapping has no peer to run beside, and is compared with
 the goals that were set for it.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.benchmarks import cochlea, loihi_emulator, mapping, peer_rows, training
+from tests.benchmarks import cochlea, loihi_emulator, mapping, peer_rows, spinnaker_emulator, training
 from tests.benchmarks.rows import collect, table, write
 from tests.benchmarks.workload import busy
 
@@ -24,6 +24,8 @@ def main() -> int:
     rows, failed = collect(
         {
             "loihi_emulator_vs_lava": loihi_emulator.measure,
+            "spinnaker_emulator_vs_realtime": spinnaker_emulator.measure_realtime,
+            "spinnaker_emulator_vs_brian2": spinnaker_emulator.measure_brian,
             "map_network, dry_run": mapping.measure,
             "cochlea": cochlea.measure,
             "train_sample, train_two_threads": training.measure,

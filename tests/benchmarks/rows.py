@@ -31,10 +31,10 @@ def smaller_is_better(name: str, ours: float, peer: float, unit: str, peer_name:
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as aligned text with a heading."""
-    lines = [f"{'name':<26}{'ours':>12}{'peer':>12}  {'unit':<14}{'ratio':>9}  peer"]
+    lines = [f"{'name':<32}{'ours':>12}{'peer':>12}  {'unit':<14}{'ratio':>9}  peer"]
     for row in rows:
         lines.append(
-            f"{row['name']:<26}{row['ours']:>12.4g}{row['peer']:>12.4g}  {row['unit']:<14}{row['ratio']:>9.4g}  "
+            f"{row['name']:<32}{row['ours']:>12.4g}{row['peer']:>12.4g}  {row['unit']:<14}{row['ratio']:>9.4g}  "
             f"{row['peer_name']}"
         )
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.peers.environment import REQUIREMENTS, ROOT, PeersMissingError, peers_python
+from tests.benchmarks.peers.environment import ROOT, SIMULATORS, TRAINING, Environment, PeersMissingError, peers_python
 from tests.bootstrap import fakes
 
 
@@ -52,10 +52,18 @@ def test_a_package_that_cannot_be_had_is_one_line_and_the_next_run_tries_again(t
             peers_python(tmp_path, environment(tmp_path))
 
 
-def test_versions_are_pinned_and_the_project_depends_on_none_of_them() -> None:
-    lines = [line for line in REQUIREMENTS.read_text().splitlines() if not line.startswith("#")]
-    assert all(re.fullmatch(r"[a-z]+==[0-9.]+", line) for line in lines), lines
+@pytest.mark.parametrize("environment", [TRAINING, SIMULATORS], ids=lambda e: e.venv)
+def test_versions_are_pinned_and_the_project_depends_on_none_of_them(environment: Environment) -> None:
+    lines = [line for line in environment.requirements.read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9]+==[0-9.]+", line) for line in lines), lines
     names = {line.partition("==")[0] for line in lines} - {"numpy"}
     for path in ("pyproject.toml", "toolchain/bootstrap/constraints.in", "toolchain/bootstrap/constraints.txt"):
         text = (ROOT / path).read_text()
         assert not [name for name in names if re.search(rf'^["\s]*{name}[=><\s"]', text, re.MULTILINE)], path
+
+
+def test_each_environment_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    fakes.python(pyenv(tmp_path, "3.11.7"), "3.11.7")
+    (pyenv(tmp_path, "3.11.7").parent / "new-uv").touch()
+    made = {peers_python(tmp_path, environment(tmp_path), which) for which in (TRAINING, SIMULATORS)}
+    assert made == {tmp_path / folder / "bin" / "python" for folder in (".venv-peers", ".venv-simulators")}

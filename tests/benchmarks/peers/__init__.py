@@ -1,1 +1,1 @@
-"""Training steps of other frameworks on our workload; each script runs in `.venv-peers` and prints JSON."""
+"""Our workloads in other frameworks; each script runs in `.venv-peers` or `.venv-simulators` and prints JSON."""
