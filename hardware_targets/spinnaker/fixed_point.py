@@ -7,8 +7,9 @@ Exponentials. With x = n + f, n whole and 0 < f < 1, and 1 - f = j/16 + z, 0 <= 
     e^x = e^(n+1) (1 - T_j) (1 - Q(z)),     T_j = 1 - e^(-j/16),     Q(z) = c_0 + z (c_1 - c_2 z) for 1 - e^(-z)
 
 in unsigned fixed point of 32 + 32 bits: e^(n+1) and T_j come from tables, every product is cut to 32 bits of fraction,
-and the lower half of a product rounds up from a remainder of 0x7fffffff (not 0x80000000) on. A whole x is the entry of
-the table itself. expk keeps bits 17..48 (s16.15, a floor), expulr bits 0..31 (u0.32), so that expulr(0) is 0.
+and the lower half of a product rounds up from a remainder of 0x7fffffff on, which for no argument makes a difference
+to rounding to nearest. A whole x is the entry of the table itself. expk keeps bits 17..48 (s16.15, a floor), expulr
+bits 0..31 (u0.32), so that expulr(0) is 0.
 
 Source: `IF_curr_exp.aplx` of sPyNNaker 7.4.1, read from its disassembly: 0x650 division, 0x4cf4 the exponential, 0x4dd8
 expk, 0x4e1c expulr. `tests/spinnaker` holds this module against that code, bit for bit.
@@ -103,7 +104,7 @@ def _high(product: U64) -> U64:
 
 
 def _times_fraction(a: U64, u: U64) -> U64:
-    """32.32 times u0.32, the lower product rounded in its peculiar way."""
+    """32.32 times u0.32, its lower product rounded."""
     low = (a & np.uint64(0xFFFFFFFF)) * u
     carry = ((low & np.uint64(0xFFFFFFFF)) > np.uint64(_ROUNDS_UP)).astype(np.uint64)
     return _high(a) * u + _high(low) + carry
