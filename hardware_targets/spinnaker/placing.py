@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hardware_targets.spinnaker.limits import Board, SpinnakerLimits
+from hardware_targets.limit_file import ChipLimits
+from hardware_targets.spinnaker.limits import Board
 from toolchain.errors import TargetLimitError
 
 Chip = tuple[int, int]
@@ -43,9 +44,7 @@ class _State:
     next_start: int = 0
 
 
-def place_cores(
-    vertices: Sequence[tuple[str, Sequence[int]]], board: Board, limits: SpinnakerLimits
-) -> list[list[Place]]:
+def place_cores(vertices: Sequence[tuple[str, Sequence[int]]], board: Board, limits: ChipLimits) -> list[list[Place]]:
     """Places of all cores of each vertex.
 
     Parameters
@@ -62,7 +61,7 @@ def place_cores(
     return [_place_vertex(name, wanted, state, board, limits) for name, wanted in vertices]
 
 
-def _free_cores(board: Board, limits: SpinnakerLimits) -> dict[Chip, list[int]]:
+def _free_cores(board: Board, limits: ChipLimits) -> dict[Chip, list[int]]:
     taken = limits["system_cores_per_chip"]
     free = {chip: list(range(taken, cores)) for chip, cores in board.cores.items()}
     first = next(iter(free))
@@ -70,9 +69,7 @@ def _free_cores(board: Board, limits: SpinnakerLimits) -> dict[Chip, list[int]]:
     return free
 
 
-def _place_vertex(
-    name: str, wanted: Sequence[int], state: _State, board: Board, limits: SpinnakerLimits
-) -> list[Place]:
+def _place_vertex(name: str, wanted: Sequence[int], state: _State, board: Board, limits: ChipLimits) -> list[Place]:
     """Try starts until the whole vertex can be placed from one; nothing is taken before that."""
     restored, state.starts = state.starts, []
     while True:

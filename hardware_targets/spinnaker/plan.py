@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from hardware_targets.spinnaker.advice import too_much_memory
 from hardware_targets.spinnaker.keys import SendingVertex, VertexKeys, allocate_keys
 from hardware_targets.spinnaker.layout import Layout
 from hardware_targets.spinnaker.limits import BOARD, Board, SpinnakerLimits
 from hardware_targets.spinnaker.memory import CoreBytes, core_bytes, extension_bytes
 from hardware_targets.spinnaker.placing import Place, place_cores
-from hardware_targets.spinnaker.planner import choose_layout, reasons
+from hardware_targets.spinnaker.planner import choose_layout, reasons, room_for
 from hardware_targets.spinnaker.problem import Problem
 from toolchain.deployment.target import Resource
 from toolchain.errors import TargetLimitError
@@ -91,9 +92,7 @@ class Plan:
     @cached_property
     def use(self) -> dict[str, CoreBytes]:
         """Vertex -> memory that each of its cores takes."""
-        names = [p.name for p in self.layout.problem.populations]
-        extensions = {f"{name}{DELAYED}": extension_bytes(self.layout, name) for name in self.layout.stages}
-        return {name: core_bytes(self.layout, name) for name in names} | extensions
+        return _memory(self.layout)
 
     @cached_property
     def resources(self) -> tuple[Resource, ...]:
@@ -163,22 +162,60 @@ def make_plan(
 
     Also refused are tables that a core's or a chip's memory does not hold.
     """
-    choice = choose_layout(problem, limits, boards=boards, version=version, neurons=neurons)
-    layout, board = choice.layout, limits.board(version)
-    count = limits["boards"] if boards is None else boards
-    slices = {p.name: _slices(p.size, layout.neurons[p.name]) for p in problem.populations}
-    vertices = [(p.name, p.name) for p in problem.populations] + [(f"{n}{DELAYED}", n) for n in layout.stages]
-    empty = Plan(layout, reasons(choice), board, count, (), limits)
-    _check_memory(layout, empty.use)
-    places: list[list[Place]] | None = None
-    if count == 1:
-        places = place_cores([(v, [empty.use[v].sdram] * len(slices[name])) for v, name in vertices], board, limits)
+    board, count = limits.board(version), limits["boards"] if boards is None else boards
+
+    def holds(layout: Layout) -> bool:
+        try:
+            _place(layout, board, count)
+        except TargetLimitError:
+            return False
+        return True
+
+    choice = choose_layout(problem, limits, boards=boards, version=version, neurons=neurons, holds=holds)
+    layout = choice.layout
+    use = _memory(layout)
+    _check_memory(layout, use)
+    try:
+        places = _place(layout, board, count)
+    except TargetLimitError as error:
+        given = {name: layout.neurons[name] for name in choice.given}
+        fits = room_for(limits, board.n_usable(limits) * count, given, holds)
+        needed = sum(use[vertex].sdram * layout.cores(name) for vertex, name in _vertices(layout))
+        each = {vertex: taken.sdram for vertex, taken in use.items()}
+        held = limits["sdram_bytes"] * board.n_chips * count
+        raise TargetLimitError(too_much_memory(layout, needed, held, each, fits)) from error
     cores = tuple(
         PlannedCore(vertex, name, vertex != name, i, first, last, places[v][i] if places else None)
-        for v, (vertex, name) in enumerate(vertices)
-        for i, (first, last) in enumerate(slices[name])
+        for v, (vertex, name) in enumerate(_vertices(layout))
+        for i, (first, last) in enumerate(_slices(problem[name].size, layout.neurons[name]))
     )
     return Plan(layout, reasons(choice), board, count, cores, limits)
+
+
+def _vertices(layout: Layout) -> list[tuple[str, str]]:
+    """(vertex, population) in sPyNNaker's order."""
+    names = [p.name for p in layout.problem.populations]
+    return [(name, name) for name in names] + [(f"{name}{DELAYED}", name) for name in layout.stages]
+
+
+def _memory(layout: Layout) -> dict[str, CoreBytes]:
+    """Vertex -> memory that each of its cores takes."""
+    return {
+        vertex: core_bytes(layout, name) if vertex == name else extension_bytes(layout, name)
+        for vertex, name in _vertices(layout)
+    }
+
+
+def _place(layout: Layout, board: Board, boards: int) -> list[list[Place]] | None:
+    """Places of each vertex's cores; None for several boards, for which only the sum of bytes is checked."""
+    use, limits = _memory(layout), layout.limits
+    if boards == 1:
+        wanted = [(v, [use[v].sdram] * layout.cores(name)) for v, name in _vertices(layout)]
+        return place_cores(wanted, board, limits)
+    needed = sum(use[vertex].sdram * layout.cores(name) for vertex, name in _vertices(layout))
+    if needed > limits["sdram_bytes"] * board.n_chips * boards:
+        raise TargetLimitError(f"network: {needed} bytes of SDRAM are more than {boards} boards have")
+    return None
 
 
 def _slices(size: int, neurons: int) -> list[tuple[int, int]]:

@@ -9,9 +9,10 @@ cores that are all full, and where they cannot, more stages are not used. What s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from hardware_targets.spinnaker.advice import too_many_cores
 from hardware_targets.spinnaker.layout import Layout
 from hardware_targets.spinnaker.limits import BOARD, Board, SpinnakerLimits
 from hardware_targets.spinnaker.problem import Problem, ProblemProjection
@@ -46,6 +47,7 @@ def choose_layout(
     boards: int | None = None,
     version: int = BOARD,
     neurons: Mapping[str, int] | None = None,
+    holds: Callable[[Layout], bool] = lambda layout: True,
 ) -> Choice:
     """The layout with the fewest extension stages that fits.
 
@@ -55,6 +57,7 @@ def choose_layout(
     version : of the boards
     neurons : population -> neurons a core, where they are not to be chosen; with these the layout may be one that
         sPyNNaker puts into wrong rows, see `Layout.misplaced`
+    holds : whether memory holds a layout; only asked of changes that a message proposes
 
     Raises
     ------
@@ -68,6 +71,34 @@ def choose_layout(
     given = _check_given(problem, limits, neurons or {})
     for p in problem.populations:
         _check_reach(problem, p.name, limits)
+    best, allowed = _search(problem, limits, room, given)
+    if isinstance(best, str):
+        raise TargetLimitError(
+            f"network: {best}; make delays shorter (training.max_slot), or give the target fewer neurons a core, "
+            "which leaves more slots"
+        )
+    if best.n_cores > room:
+        fits = room_for(limits, room, given, holds)
+        raise TargetLimitError(too_many_cores(best, room, board.n_usable(limits), fits))
+    return Choice(best, allowed, frozenset(given))
+
+
+def room_for(
+    limits: SpinnakerLimits, room: int, given: Mapping[str, int], holds: Callable[[Layout], bool]
+) -> Callable[[Problem], bool]:
+    """Whether a changed problem fits so many cores, and memory holds it."""
+
+    def fits(changed: Problem) -> bool:
+        found, _ = _search(changed, limits, room, given)
+        return isinstance(found, Layout) and found.n_cores <= room and holds(found)
+
+    return fits
+
+
+def _search(
+    problem: Problem, limits: SpinnakerLimits, room: int, given: Mapping[str, int]
+) -> tuple[Layout | str, dict[str, int]]:
+    """The best layout that was found, or why there is none, and the stages that each population was allowed."""
     allowed = {p.name: 0 for p in problem.populations if p.simulated}
     for name in allowed:
         while slots_available(FEWEST, limits) * (allowed[name] + 1) < problem.longest(name):
@@ -87,14 +118,7 @@ def choose_layout(
         _, _, _, name, stages = min(tried)
         allowed = {**allowed, name: stages}
         best = _try(problem, limits, allowed, given)
-    if isinstance(best, str):
-        raise TargetLimitError(
-            f"network: {best}; make delays shorter (training.max_slot), or give the target fewer neurons a core, "
-            "which leaves more slots"
-        )
-    if best.n_cores > room:
-        raise TargetLimitError(_too_many(best, room, limits, board))
-    return Choice(best, allowed, frozenset(given))
+    return best, allowed
 
 
 def _room(limits: SpinnakerLimits, board: Board, boards: int | None) -> int:
@@ -181,33 +205,6 @@ def _adjusted(layout: Layout) -> dict[str, int]:
                 alike -= 1
             wanted.update(dict.fromkeys((source, *targets), alike))
     return wanted
-
-
-def _too_many(layout: Layout, room: int, limits: SpinnakerLimits, board: Board) -> str:
-    """Message of a network that needs more cores than there are, with changes that were tried."""
-    problem, needed = layout.problem, layout.n_cores
-    largest = max(problem.populations, key=lambda p: layout.cores(p.name))
-    longest = problem.longest(largest.name)
-    each = layout.neurons[largest.name]
-    boards = -(-needed // board.n_usable(limits))
-    more = [f"{boards} boards in place of {room // board.n_usable(limits)}"]
-    if boards > limits["boards_of_largest_system"]:
-        more = []
-    shorter = max((p.longest for p in problem.projections), default=1) // 2
-    while shorter:
-        found = _try(problem.cut_at(shorter), limits, dict.fromkeys(layout.slots, 0), {})
-        if isinstance(found, Layout) and found.n_cores <= room:
-            more.append(f"delays of at most {shorter} ticks in place of {longest} (training.max_slot {shorter - 1})")
-            break
-        shorter //= 2
-    fewer = int(largest.size * (room - (needed - layout.cores(largest.name))) / layout.cores(largest.name))
-    if fewer > 0:
-        more.append(f"about {fewer} neurons in {largest.name} in place of {largest.size}")
-    way_out = f"it would fit with {', or '.join(more)}" if more else "make it smaller in several ways"
-    return (
-        f"network: needs {needed} cores, {room} are usable ({needed - room} too many); {largest.name} takes "
-        f"{layout.cores(largest.name)} of them, {each} neurons on each for delays of {longest} ticks; {way_out}"
-    )
 
 
 def reasons(choice: Choice) -> dict[str, str]:

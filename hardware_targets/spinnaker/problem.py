@@ -46,6 +46,9 @@ class Rows(Protocol):
         stages : of the extension that the projection goes through; 0 for none
         """
 
+    def cut_at(self, ticks: int) -> Rows:
+        """The same with no delay longer than so many ticks."""
+
 
 @dataclass(frozen=True)
 class ProblemPopulation:
@@ -91,8 +94,9 @@ class Problem:
         return max((p.longest for p in self.onto(name)), default=0)
 
     def cut_at(self, ticks: int) -> Problem:
-        """The same with no delay longer than so many ticks; rows are counted as they were."""
-        return replace(self, projections=tuple(replace(p, longest=min(p.longest, ticks)) for p in self.projections))
+        """The same with no delay longer than so many ticks."""
+        cut = (replace(p, longest=min(p.longest, ticks), rows=p.rows.cut_at(ticks)) for p in self.projections)
+        return replace(self, projections=tuple(cut))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +121,10 @@ class KnownRows:
                 found.append(RowMaxima(kind, most(there & (delay <= stage)), delayed))
         return found
 
+    def cut_at(self, ticks: int) -> KnownRows:
+        """The same with no delay longer than so many ticks."""
+        return KnownRows(replace(self.projection, delay=np.minimum(self.projection.delay, ticks)))
+
 
 @dataclass(frozen=True, eq=False)
 class PossibleRows:
@@ -134,6 +142,10 @@ class PossibleRows:
             starts = np.arange(0, self.post, neurons)
             most = int(np.add.reduceat(self.mask, starts, axis=1, dtype=np.int64).max())
         return [RowMaxima(kind, most, most if stages else 0) for kind in TYPES]
+
+    def cut_at(self, ticks: int) -> PossibleRows:
+        """The same with no delay longer than so many ticks."""
+        return replace(self, longest=min(self.longest, ticks))
 
 
 def problem_of_network(network: IntegerNetwork) -> Problem:

@@ -81,8 +81,8 @@ def lists_of(projection: IntegerProjection) -> Iterator[SynapseList]:
 def population_parameters(population: IntegerPopulation, neurons: int) -> dict[str, Any]:
     """The `additional_parameters` with which PyNN's Population becomes what our tables describe; JSON types.
 
-    Below 1 ms a step sPyNNaker would give each core's synapses a second core, whose tables are others; `n_synapse_cores`
-    of 0 forbids it.
+    Below 1 ms a step sPyNNaker would give each core's synapses a second core, whose tables are others;
+    `n_synapse_cores` of 0 forbids it.
     """
     if population.kind == "spike_source":
         return {"neurons_per_core": neurons}

@@ -24,12 +24,13 @@ from hardware_targets.spinnaker.plan import DELAYED, Plan, PlannedCore
 from hardware_targets.spinnaker.population_table import Address, TableEntry, population_table
 from hardware_targets.spinnaker.pynn_view import synapse_lists
 from hardware_targets.spinnaker.synapse_parameters import synapse_parameters
-from hardware_targets.spinnaker.synaptic_rows import Matrix, build_matrix
+from hardware_targets.spinnaker.synaptic_rows import WEIGHT_AT, Matrix, build_matrix
 from toolchain.errors import BundleError
 
 U32 = NDArray[np.uint32]
 SYNAPSE_PARAMS, POP_TABLE, SYN_BLOCKS, DELAY_PARAMS = "SynapseParams", "PopTable", "SynBlocks", "delay_params"
 """Regions, as sPyNNaker calls them."""
+PARAMETER_WORDS = {SYNAPSE_PARAMS: 9, DELAY_PARAMS: 9}
 REGIONS = (SYNAPSE_PARAMS, POP_TABLE, SYN_BLOCKS, DELAY_PARAMS)
 
 
@@ -85,6 +86,7 @@ def restore_tables(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]
             for name, words in regions.items():
                 if words.dtype != np.uint32 or words.ndim != 1:
                     raise ValueError(f"{names[name]} is {words.dtype}{words.shape}, must be words in one row")
+                _check_words(names[name], name, words)
             cores.append(TableCore(core, regions))
         keys = {
             name: VertexKeys(**{**entry, "core_keys": tuple(entry["core_keys"])})
@@ -93,6 +95,18 @@ def restore_tables(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]
         return Tables(tuple(cores), keys, tuple(header["misplaced"]))
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"tables in the bundle are damaged: {error}; deploy again") from error
+
+
+def _check_words(where: str, region: str, words: U32) -> None:
+    """Refuse figures that whoever reads the tables would take sizes from."""
+    if region in PARAMETER_WORDS and words.size != PARAMETER_WORDS[region]:
+        raise ValueError(f"{where} has {words.size} words, must have {PARAMETER_WORDS[region]}")
+    if region == SYNAPSE_PARAMS and int(words[2:5].sum()) > WEIGHT_AT:
+        raise ValueError(f"{where}: its fields take {int(words[2:5].sum())} bits, a word has {WEIGHT_AT} for them")
+    if region == DELAY_PARAMS and max(int(words[4]), int(words[5])) >= 1 << WEIGHT_AT:
+        raise ValueError(f"{where}: {words[4]} neurons and {words[5]} stages are not those of a core")
+    if region == POP_TABLE and (words.size < 2 or words.size != 2 + 5 * int(words[0]) + int(words[1])):
+        raise ValueError(f"{where} has {words.size} words, which are not as many as its first two say")
 
 
 def build_tables(network: IntegerNetwork, plan: Plan) -> Tables:

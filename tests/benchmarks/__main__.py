@@ -24,7 +24,7 @@ def main() -> int:
     rows, failed = collect(
         {
             "loihi_emulator_vs_lava": loihi_emulator.measure,
-            "map_network, dry_run": mapping.measure,
+            "map_network, plan_and_pack_spinnaker, dry_run": mapping.measure,
             "cochlea": cochlea.measure,
             "train_sample, train_two_threads": training.measure,
             "train_vs_dcls": peer_rows.measure_dcls,

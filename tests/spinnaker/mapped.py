@@ -23,8 +23,8 @@ from hardware_targets.spinnaker.limits import read_limits
 from hardware_targets.spinnaker.plan import Plan, make_plan
 from hardware_targets.spinnaker.problem import problem_of_network
 from hardware_targets.spinnaker.tables import Tables
-from toolchain.errors import TargetLimitError
 from tests.spinnaker.decoder import Receiver, Sender, Synapse, decode
+from toolchain.errors import TargetLimitError
 
 GOLDEN = Path(__file__).parent / "golden"
 LIMITS = read_limits()
