@@ -1,9 +1,9 @@
 """Mapping a large network, and the whole command that answers from a recipe, against the goals that were set for them.
 
 The network is 700-1024-1024-20, the second layer recurrent, with slots 0 to 62 and 8-bit weights as after training: the
-mapper looks at every synapse. For SpiNNaker it is 700-1024-20 with delays to 250 ticks, planned and packed into the words
-of every core. The command is a process of its own, its start included. All in processor time, which
-on a machine with a free core is the time that a person waits.
+mapper looks at every synapse. For SpiNNaker it is 700-1024-20, the hidden layer recurrent, with delays to 250 ticks,
+planned and packed into the words of every core. The command is a process of its own, its start included. All in
+processor time, which on a machine with a free core is the time that a person waits.
 """
 
 from __future__ import annotations

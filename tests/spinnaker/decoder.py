@@ -50,7 +50,8 @@ def decode(senders: Sequence[Sender], receivers: Sequence[Receiver], extensions:
                     for target, kind, weight, delay in _synapses(key, entries, receiver):
                         neuron = sender.first + local
                         pre, post = (sender.population, neuron), (receiver.population, receiver.first + target)
-                        found[(*pre, *post, kind, weight, later + delay)] += 1
+                        synapse: Synapse = (*pre, *post, kind, weight, later + delay)
+                        found[synapse] += 1
     return found
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from hardware_targets.spinnaker.describe import describe_tables
+from hardware_targets.spinnaker.plan import make_plan
+from hardware_targets.spinnaker.problem import problem_of_network
 from hardware_targets.spinnaker.tables import build_tables, restore_tables
-from tests.spinnaker.mapped import golden, plan_of, random_case
+from tests.spinnaker.mapped import LIMITS, golden, plan_of, random_case
 from toolchain.errors import BundleError
 
 
@@ -55,3 +57,11 @@ def test_damaged_tables_are_no_endless_text() -> None:
     table[2] = np.uint32(77)
     with pytest.raises(BundleError, match="no vertex has the key 0000004d"):
         describe_tables(restore_tables({**arrays, "dst.0.PopTable": table}, header))
+
+
+def test_places_on_several_boards_are_left_to_spynnaker() -> None:
+    network, _ = random_case(4)
+    tables = build_tables(network, make_plan(problem_of_network(network), LIMITS, boards=2))
+    arrays, header = tables.arrays()
+    assert describe_tables(restore_tables(arrays, header)) == describe_tables(tables)
+    assert "core 0 at a place that sPyNNaker chooses" in describe_tables(tables)
