@@ -2,7 +2,7 @@
 
 sPyNNaker wants all weights of a projection to have one sign, so a projection of ours becomes up to two of its own, the
 excitatory first. Lists go by source, then target: where a list is not sorted by source, `FromListConnector` of
-sPyNNaker 7.4.1 counts the synapses of a row wrongly.
+sPyNNaker 7.4.1 counts the synapses of a row wrongly, and rows that turn out too short lose synapses.
 """
 
 from __future__ import annotations

@@ -41,10 +41,11 @@ U32 = NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class BoardJob:
-    """A network, and how many neurons each population has on a core."""
+    """A network, and how many neurons each population has on a core; `shuffled` if its lists are in no order."""
 
     network: IntegerNetwork
     neurons: Mapping[str, int]
+    shuffled: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ def _write_jobs(jobs: Sequence[BoardJob], folder: Path) -> None:
         network = job.network
         lists = synapse_lists(network)
         rows = {str(i): s.rows(network[s.target].shifts[s.type], network.dt_ms) for i, s in enumerate(lists)}
+        if job.shuffled:
+            rows = {name: np.random.default_rng(1).permutation(of) for name, of in rows.items()}
         np.savez(folder / f"lists{number}.npz", **rows)
         populations = [
             {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from hardware_targets.spinnaker.integer_network import LARGEST_SHIFT, IntegerNetwork
 from hardware_targets.spinnaker.tables import build_tables
 from tests.oracles.spynnaker_board import BoardJob, BoardResult, installed, run_on_board
-from tests.spinnaker.decoder import Receiver, Sender, decode
+from tests.spinnaker.decoder import Receiver, Sender, Synapse, decode
 from tests.spinnaker.mapped import LIMITS, plan_of, population, projection, random_case, wanted
 from tests.spinnaker.words import first_difference
 
@@ -119,12 +121,7 @@ def test_one_stage_is_right_whatever_the_cores_and_two_are_not() -> None:
         network = IntegerNetwork(1.0, populations, (projection("in", "hidden", weight, delay),))
         cases.append((network, {"in": 40, "hidden": 50}))
     for (network, neurons), board, right in zip(cases, run(cases), (True, False), strict=True):
-        keys = board.machine_keys["in"]
-        sources = board.of_kind("SpikeSourceArrayMachineVertex")
-        senders = [Sender("in", key, c.first, c.last - c.first + 1) for (key, _), c in zip(keys, sources, strict=True)]
-        receivers = [Receiver("hidden", c.first, c.regions) for c in board.of_kind("PopulationMachineVertex")]
-        extensions = [c.regions["delay_params"] for c in board.of_kind("DelayExtensionMachineVertex")]
-        found, asked = decode(senders, receivers, extensions), wanted(network)
+        found, asked = decoded_board(board), wanted(network)
         assert (found == asked) is right
         assert (plan_of(network, neurons).misplaced == ()) is right
         if right:
@@ -147,3 +144,29 @@ def test_spynnaker_refuses_what_we_refuse() -> None:
     results = run([(n, {"in": 1, "a": 2, "b": 20}) for n in networks])
     assert all("DelayExtensionException" in (r.error or "") for r in results), [r.error for r in results]
     assert LIMITS["delay_stages"] == 8
+
+
+@pytest.mark.slow
+def test_spynnaker_loses_synapses_of_lists_that_are_not_sorted() -> None:
+    """Why lists go by source: one neuron has ten synapses onto a core, which no count finds in another order."""
+    rng = np.random.default_rng(3)
+    weight = np.where(rng.random((30, 40)) < 0.3, rng.integers(1, 500, (30, 40)), 0)
+    weight[5, :10] = 7
+    populations = (population("in", 30, kind="spike_source"), population("hidden", 40))
+    network = IntegerNetwork(1.0, populations, (projection("in", "hidden", weight, np.ones_like(weight)),))
+    neurons = {"in": 30, "hidden": 10}
+    boards = run_on_board([BoardJob(network, neurons), BoardJob(network, neurons, shuffled=True)], timeout_s=900)
+    asked = wanted(network)
+    sorted_list, shuffled = (decoded_board(board) for board in boards)
+    assert sorted_list == asked
+    assert shuffled < asked
+
+
+def decoded_board(board: BoardResult) -> Counter[Synapse]:
+    """Synapses that sPyNNaker's words lead to, of a network with one source and one population."""
+    keys = board.machine_keys["in"]
+    sources = board.of_kind("SpikeSourceArrayMachineVertex")
+    senders = [Sender("in", key, c.first, c.last - c.first + 1) for (key, _), c in zip(keys, sources, strict=True)]
+    receivers = [Receiver("hidden", c.first, c.regions) for c in board.of_kind("PopulationMachineVertex")]
+    extensions = [c.regions["delay_params"] for c in board.of_kind("DelayExtensionMachineVertex")]
+    return decode(senders, receivers, extensions)
