@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware_targets.loihi import relays
+from hardware_targets.loihi.chips import check_budget
 from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
 from hardware_targets.loihi.limits import ChipLimits, read_limits
@@ -167,7 +168,7 @@ class LoihiTarget:
 
     def check_budget(self, *, cores: int | None, chips: int | None) -> None:
         """Against the limit file."""
-        self._limits.check_budget(cores, chips)
+        check_budget(self._limits, cores, chips)
 
     def prune(
         self,

@@ -26,7 +26,7 @@ def main() -> int:
             "loihi_emulator_vs_lava": loihi_emulator.measure,
             "spinnaker_emulator_vs_realtime": spinnaker_emulator.measure_realtime,
             "spinnaker_emulator_vs_brian2": spinnaker_emulator.measure_brian,
-            "map_network, dry_run": mapping.measure,
+            "map_network, plan_and_pack_spinnaker, dry_run": mapping.measure,
             "cochlea": cochlea.measure,
             "train_sample, train_two_threads": training.measure,
             "train_vs_dcls": peer_rows.measure_dcls,

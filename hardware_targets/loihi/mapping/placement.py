@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.loihi.chips import chips_available
 from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.integer_network import IntegerNetwork
 from hardware_targets.loihi.limits import ChipLimits
@@ -70,7 +71,7 @@ def _place(
     rates: Mapping[str, NDArray[np.float64]] | None,
     more: tuple[Resource, ...],
 ) -> Placement:
-    available = limits.chips_available(chips)
+    available = chips_available(limits, chips)
     split = split_network(SliceUse(problem, limits), available)
     if isinstance(split, Shortfall):
         raise explain(problem, limits, available, split)
