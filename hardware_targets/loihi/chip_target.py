@@ -11,7 +11,7 @@ from toolchain.deployment.target import Traces
 
 
 class Loihi2Target(LoihiTarget):
-    """See `toolchain.deployment.target.HardwareTarget`."""
+    """See `toolchain.deployment.abilities.HardwareTarget`."""
 
     hardware = "loihi2"
 

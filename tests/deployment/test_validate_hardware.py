@@ -15,8 +15,9 @@ from tests.cli.runner import run_cli
 from tests.loihi import needs_lava
 from tests.loihi.lava_loihi_stand_in import write_stand_in
 from toolchain.deployment import bundle
+from toolchain.deployment.abilities import HardwareTarget
 from toolchain.deployment.deploy import Options, deploy
-from toolchain.deployment.target import HardwareTarget, Quantised, Traces, find_target
+from toolchain.deployment.target import Quantised, Traces, find_target
 from toolchain.errors import InputError
 from toolchain.spikes import SpikeTrains
 from toolchain.training.run_folder import RunFolder

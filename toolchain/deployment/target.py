@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -377,28 +377,6 @@ class Target(Protocol):
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> Quantised:
         """Rebuild what `Quantised.arrays` returned; raises BundleError if it is damaged."""
-
-
-@runtime_checkable
-class HardwareTarget(Protocol):
-    """What a target has besides if the vendor's form can be run on the chip itself from here."""
-
-    @property
-    def hardware(self) -> str:
-        """Name of the chip among the devices of `delayline validate`."""
-
-    def run_hardware(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
-        """Run on the chip what `export` wrote.
-
-        Returns
-        -------
-        what a chip can be read of: v or spikes of outputs, no u
-
-        Raises
-        ------
-        MissingDependencyError
-            If the chip, or what leads to it, is absent.
-        """
 
 
 def target_names() -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from toolchain.datasets import Samples, load_dataset
+from toolchain.deployment.abilities import HardwareTarget
 from toolchain.deployment.bundle import Bundle, read_bundle
-from toolchain.deployment.target import HardwareTarget, Traces
+from toolchain.deployment.target import Traces
 from toolchain.errors import InputError
 from toolchain.report.content import Divergence
 from toolchain.storage import write_json

@@ -1,0 +1,62 @@
+"""What a target may be able to do besides what every one of them is: run the chip from here, or lay a network out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from toolchain.deployment.target import Quantised, Traces
+
+
+@runtime_checkable
+class HardwareTarget(Protocol):
+    """What a target has besides if the vendor's form can be run on the chip itself from here."""
+
+    @property
+    def hardware(self) -> str:
+        """Name of the chip among the devices of `delayline validate`."""
+
+    def run_hardware(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
+        """Run on the chip what `export` wrote.
+
+        Returns
+        -------
+        what a chip can be read of: v or spikes of outputs, no u
+
+        Raises
+        ------
+        MissingDependencyError
+            If the chip, or what leads to it, is absent.
+        """
+
+
+@dataclass(frozen=True)
+class TableComparison:
+    """Whether the vendor's own tools, given the exported network, make the tables that ours say.
+
+    Attributes
+    ----------
+    equal : every word is; the order of synapses that belong to one source does not count
+    words, synapses : how many were compared
+    difference : the first difference, in words; None where there is none
+    """
+
+    equal: bool
+    words: int
+    synapses: int
+    difference: str | None
+
+
+@runtime_checkable
+class MappingTarget(Protocol):
+    """What a target has besides if the vendor's tools lay a network out here but need the chip to run it."""
+
+    def compare_tables(self, quantised: Quantised, exported: Path, *, timeout_s: float) -> TableComparison:
+        """Let the vendor's tools lay out what `export` wrote and compare their tables with ours.
+
+        Raises
+        ------
+        MissingDependencyError
+            If the vendor's tools are absent, die or exceed their time.
+        """
