@@ -21,9 +21,10 @@ from hardware_targets.loihi.limits import ChipLimits
 from hardware_targets.loihi.mapping.problem import problem_of_network
 from hardware_targets.loihi.mapping.splitting import SliceUse, Split, split_network
 from hardware_targets.loihi.pruning import Ranking, compensate, cut, existing, prune_synapses, rank
-from hardware_targets.loihi.quantiser import round_delays, trained_spikes
+from hardware_targets.loihi.quantiser import round_delays
 from hardware_targets.loihi.relays import extend_delays
 from hardware_targets.loihi.surgery import I64, Bools
+from hardware_targets.trained_spikes import trained_spikes
 from toolchain.deployment.target import Pruned, PrunedProjection, Saving
 from toolchain.errors import Exceeded, TargetLimitError
 from toolchain.network import Network

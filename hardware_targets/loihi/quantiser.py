@@ -24,10 +24,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.emulator import Emulation, emulate
@@ -37,11 +35,12 @@ from hardware_targets.loihi.refinement import refine
 from hardware_targets.loihi.relays import count_relays
 from hardware_targets.loihi.rounding import rms_ratio, round_projection, round_weights
 from hardware_targets.loihi.selection import select
-from toolchain.errors import Exceeded, TargetLimitError
+from hardware_targets.rounded_delays import RoundedDelays
+from hardware_targets.rounded_delays import round_delays as delays_in_slots
+from hardware_targets.trained_spikes import spike_counts, trained_spikes
+from toolchain.errors import TargetLimitError
 from toolchain.network import Network, Population
-from toolchain.objective import Objective, Reading
-from toolchain.spikes import SpikeTrains, bin_events
-from toolchain.training.backends import make_engine
+from toolchain.spikes import SpikeTrains
 
 SCALES_PER_OCTAVE = 16
 WRAP_HEADROOM, CLIP_HEADROOM = 0.5, 0.7
@@ -51,50 +50,14 @@ another sample which needs more loses little, and room left there makes the step
 """
 
 
-@dataclass(frozen=True)
-class RoundedDelays:
-    """Integer slots of each projection, and what rounding and clipping did to them."""
-
-    network: Network
-    moved: Mapping[str, int]
-    clipped: Mapping[str, int]
-
-
 def round_delays(network: Network, limits: ChipLimits, *, clip: bool, extend: bool = False) -> RoundedDelays:
-    """Round delays half to even; cut them at the largest slot of the chip if `clip`, leave longer ones if `extend`.
-
-    Raises
-    ------
-    TargetLimitError
-        If a slot exceeds the largest and is neither to be cut nor extended; the message names the synapse.
-    """
+    """Round delays to the slots of a chip; see `hardware_targets.rounded_delays`."""
     largest = limits["slot_max"]
-    moved: dict[str, int] = {}
-    clipped: dict[str, int] = {}
-    projections = []
-    for projection in network.projections:
-        slots = projection.slots()
-        too_long = int(np.count_nonzero(slots > largest))
-        if too_long and not (clip or extend):
-            pre, post = np.unravel_index(int(slots.argmax()), slots.shape)
-            raise TargetLimitError(
-                f"projection {projection.name}: delay slot {slots.max()} of synapse ({pre}, {post}) exceeds {largest} "
-                f"on {limits.chip} ({too_long} synapses do); train with training.max_slot: {largest}, or deploy with "
-                f"--extend-delays (adds up to {count_relays(network, largest)} relay neurons) or --clip-delays",
-                exceeded=Exceeded(
-                    "slot_max",
-                    int(slots.max()),
-                    largest,
-                    limits.table["slot_max"].unit,
-                    f"synapse ({pre}, {post}) of projection {projection.name}",
-                    projection=projection.name,
-                ),
-            )
-        moved[projection.name] = int(np.count_nonzero(projection.delay != slots))
-        clipped[projection.name] = too_long if clip else 0
-        kept = np.minimum(slots, largest) if clip else slots
-        projections.append(replace(projection, delay=kept.astype(np.float32)))
-    return RoundedDelays(replace(network, projections=tuple(projections)), moved, clipped)
+
+    def cost(network: Network) -> str:
+        return f" (adds up to {count_relays(network, largest)} relay neurons)"
+
+    return delays_in_slots(network, largest, limits.chip, clip=clip, extend=extend, cost=cost)
 
 
 def quantise_network(
@@ -170,26 +133,6 @@ def round_at(network: Network, scales: Mapping[str, float], limits: ChipLimits, 
     Delays may be beyond the chip's slots: those that training leaves are within what the recipe allows.
     """
     return _round_all(round_delays(network, limits, clip=False, extend=True).network, scales, limits, clip=clip)
-
-
-def trained_spikes(network: Network, spikes: SpikeTrains) -> dict[str, SpikeTrains]:
-    """What the trained network does with these samples: every population but a leaky readout -> its spikes."""
-    # Spikes do not depend on the objective, but it has to go with the kind of the output.
-    reading: Reading = "first_spike" if network.readout.kind == "lif" else "sum"
-    engine = make_engine("cpu", network, spikes.n_steps, max_slot=network.max_slot, objective=Objective(reading))
-    traces = [engine.trace(spikes, sample).spikes for sample in range(spikes.n_samples)]
-    return {
-        p.name: bin_events([trace[p.name] for trace in traces], p.size, spikes.n_steps)[0]
-        for p in network.populations
-        if p.kind != "leaky_readout"
-    }
-
-
-def spike_counts(trains: SpikeTrains) -> NDArray[np.int64]:
-    """Spikes of each neuron in each sample, (n_samples, n_units)."""
-    sample = np.repeat(np.arange(trains.n_samples), np.diff(trains.offsets))
-    counts = np.bincount(sample * trains.n_units + trains.units, minlength=trains.n_samples * trains.n_units)
-    return counts.reshape(trains.n_samples, trains.n_units)
 
 
 def _changed(

@@ -21,6 +21,7 @@ from hardware_targets.loihi.emulator import emulate
 from hardware_targets.loihi.integer_network import IntegerNetwork
 from hardware_targets.loihi.limits import read_limits
 from hardware_targets.loihi.rounding import dequantised_weights, rms_ratio
+from hardware_targets.trained_spikes import trained_spikes
 from tests.benchmarks.published_scheme import convert
 from toolchain.datasets import Dataset, Samples, load_dataset
 from toolchain.network import Network, Population, make_projection
@@ -55,7 +56,7 @@ def golden(folder: Path) -> Network:
 
 def changed(network: Network, integers: IntegerNetwork, spikes: SpikeTrains) -> tuple[float, float]:
     """Spikes missing or new, and change of counts, over the spikes of all lif neurons of the trained network."""
-    trained = quantiser.trained_spikes(network, spikes)
+    trained = trained_spikes(network, spikes)
     moved = counts = total = 0
     for sample in range(spikes.n_samples):
         found = emulate(integers, spikes.select([sample]), traces=True)

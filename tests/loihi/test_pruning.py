@@ -11,7 +11,8 @@ from hardware_targets.loihi import LoihiTarget
 from hardware_targets.loihi.limits import read_limits
 from hardware_targets.loihi.pruning import compensate, cut, existing, prune_synapses, rank
 from hardware_targets.loihi.pruning_plan import LARGEST_SHARE, prune_network
-from hardware_targets.loihi.quantiser import round_delays, trained_spikes
+from hardware_targets.loihi.quantiser import round_delays
+from hardware_targets.trained_spikes import trained_spikes
 from tests.networks import SHAPES, random_network, random_spikes, raster
 from tests.oracles.reference import simulate
 from toolchain.errors import TargetLimitError

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hardware_targets.loihi.integer_network import IntegerNetwork
 from hardware_targets.loihi.limits import read_limits
 from hardware_targets.loihi.membrane import Decays, Inputs, features, resets
-from hardware_targets.loihi.quantiser import quantise_network, round_at, round_delays, trained_spikes
+from hardware_targets.loihi.quantiser import quantise_network, round_at, round_delays
 from hardware_targets.loihi.refinement import TRUST, nearest_membrane, refine
 from hardware_targets.loihi.rounding import dequantised_weights
+from hardware_targets.trained_spikes import trained_spikes
 from tests.networks import SHAPES, random_network, random_spikes, raster
 from tests.oracles.reference import constants, simulate
 from toolchain.network import Network

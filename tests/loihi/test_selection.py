@@ -10,8 +10,9 @@ import pytest
 from hardware_targets.loihi.emulator import emulate
 from hardware_targets.loihi.integer_network import IntegerNetwork
 from hardware_targets.loihi.limits import read_limits
-from hardware_targets.loihi.quantiser import round_at, round_delays, spike_counts, trained_spikes
+from hardware_targets.loihi.quantiser import round_at, round_delays
 from hardware_targets.loihi.selection import select
+from hardware_targets.trained_spikes import spike_counts, trained_spikes
 from tests.networks import SHAPES, random_network, random_spikes
 from toolchain.network import Network, Population, make_projection
 from toolchain.spikes import SpikeTrains, bin_events
