@@ -6,10 +6,12 @@ process that outlives its parent would keep a pipe open.
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,6 +78,24 @@ def run_session(
             reason = _last_line(stderr)
             _end_session(process)
         return Ended(code, reason)
+
+
+def version_in(python: str, package: str) -> str | None:
+    """Version of a package in an interpreter, None where it is absent; imports nothing of it.
+
+    Raises
+    ------
+    OSError, subprocess.TimeoutExpired
+        If another interpreter than ours does not start or does not answer.
+    """
+    if python == sys.executable:
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+    question = [python, "-c", f"import importlib.metadata as m; print(m.version({package!r}))"]
+    answer = subprocess.run(question, capture_output=True, text=True, timeout=20, check=False)
+    return answer.stdout.strip() or None if answer.returncode == 0 else None
 
 
 def _end_session(process: subprocess.Popen[bytes]) -> None:

@@ -11,14 +11,12 @@ another one than ours (`DELAYLINE_LAVA_PYTHON`), because lava-nc is published fo
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_targets.array_files import UNREADABLE, read_entry
-from hardware_targets.vendor_process import run_session
+from hardware_targets.array_files import UNREADABLE, read_extent, read_traces
+from hardware_targets.vendor_process import run_session, version_in
 from toolchain.errors import BundleError, InputError, MissingDependencyError
 
 INTERPRETER_VARIABLE = "DELAYLINE_LAVA_PYTHON"
@@ -145,19 +143,12 @@ def lava_status() -> str:
 def _find_version(python: str) -> tuple[str | None, str]:
     """Version of lava-nc in an interpreter, or None and why not."""
     missing = f"lava-nc is not installed in {python}; {REMEDY}"
-    if python == sys.executable:
-        try:
-            return importlib.metadata.version("lava-nc"), ""
-        except importlib.metadata.PackageNotFoundError:
-            return None, missing
-    question = [python, "-c", "import importlib.metadata as m; print(m.version('lava-nc'))"]
     try:
-        answer = subprocess.run(question, capture_output=True, text=True, timeout=20, check=False)
+        version = version_in(python, "lava-nc")
     except (OSError, subprocess.TimeoutExpired) as error:
         name = type(error).__name__
         return None, f"{INTERPRETER_VARIABLE}={python} does not run ({name}); name a Python interpreter"
-    version = answer.stdout.strip()
-    return (version, "") if answer.returncode == 0 and version else (None, missing)
+    return (version, "") if version else (None, missing)
 
 
 def _interpreter(python: str | None) -> str:
@@ -191,35 +182,14 @@ def _run_session(command: list[str], scratch: Path, timeout_s: float) -> None:
 def _read_extent(path: Path) -> tuple[int, int]:
     """Number of samples and of steps of ``samples.npz``."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            n_steps = read_entry(archive, archive.getinfo("n_steps.npy"))
-            offsets = read_entry(archive, archive.getinfo("offsets.npy"))
+        return read_extent(path)
     except UNREADABLE as error:
         raise BundleError(f"bundle {path}: not usable: {error}; deploy again") from error
-    if n_steps.shape != () or n_steps.dtype.kind not in "iu" or n_steps < 1 or offsets.ndim != 1 or offsets.size < 2:
-        raise BundleError(f"bundle {path}: n_steps or offsets are not those of a set of samples; deploy again")
-    return offsets.size - 1, int(n_steps)
 
 
 def _read_traces(path: Path, n_samples: int, n_steps: int) -> dict[str, dict[str, NDArray[Any]]]:
-    """Read what there is of u, v and s and check types and shapes."""
-    kinds: dict[str, dict[str, NDArray[Any]]] = {"u": {}, "v": {}, "s": {}}
-    types = {"u": np.dtype(np.int32), "v": np.dtype(np.int32), "s": np.dtype(np.bool_)}
+    """Read what there is of u, v and s."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
-                kind, _, name = entry.filename.removesuffix(".npy").partition("/")
-                if kind == "prediction" and not name:
-                    continue  # the same is worked out from the traces
-                if kind not in kinds or not name:
-                    raise ValueError(f"unexpected entry {entry.filename!r}")
-                trace = read_entry(archive, entry)
-                if trace.dtype != types[kind] or trace.ndim != 3 or trace.shape[:2] != (n_samples, n_steps):
-                    raise ValueError(
-                        f"entry {entry.filename!r} is {trace.dtype} of shape {trace.shape}, "
-                        f"expected {types[kind]} of ({n_samples}, {n_steps}, neurons)"
-                    )
-                kinds[kind][name] = trace
+        return read_traces(path, {"u": np.int32, "v": np.int32, "s": np.bool_}, n_samples, n_steps)
     except UNREADABLE as error:
         raise BundleError(f"lava: the traces of the run are not usable: {error}; run it again") from error
-    return kinds
