@@ -245,7 +245,8 @@ def test_one_module_takes_pickles_apart_and_runs_none() -> None:
 
 
 def test_only_the_command_line_the_set_up_and_the_scripts_of_bundles_print() -> None:
-    printing = ("toolchain.cli", "toolchain.bootstrap", "hardware_targets.loihi.lava_folder")
+    scripts = ("hardware_targets.loihi.lava_folder", "hardware_targets.spinnaker.spynnaker_folder")
+    printing = ("toolchain.cli", "toolchain.bootstrap", *scripts)
     found = (
         f"{name_of(f)}:{node.lineno}"
         for f in SOURCES

@@ -49,7 +49,12 @@ SCRIPT_NAME = "network.py"
 ARRAYS_NAME = "arrays.npz"
 SAMPLES_NAME = "samples.npz"
 EXPECTED_NAME = "expected.npz"
-COPIED = ("lava_running.py", "lava_machines.py", "lava_reading.py")
+COPIED = {
+    "lava_running.py": "loihi/lava_folder/lava_running.py",
+    "lava_machines.py": "loihi/lava_folder/lava_machines.py",
+    "lava_reading.py": "class_reading.py",
+}
+"""File of the folder -> the one of this package that it is a copy of."""
 
 
 def write_lava_folder(
@@ -107,8 +112,8 @@ def write_lava_folder(
     _write_arrays(folder / SAMPLES_NAME, samples)
     _write_arrays(folder / EXPECTED_NAME, expected)
     (folder / SCRIPT_NAME).write_text(_script(network, names, outputs, readout, chip), encoding="utf-8")
-    for name in COPIED:
-        shutil.copyfile(Path(__file__).parent / "lava_folder" / name, folder / name)
+    for name, origin in COPIED.items():
+        shutil.copyfile(Path(__file__).parents[1] / origin, folder / name)
     expectation = expect(expected, samples.get("labels"), readout if len(outputs) == 1 else None)
     (folder / "README.md").write_text(_readme(network, spikes, expectation, chip), encoding="utf-8")
 

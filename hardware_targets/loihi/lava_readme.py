@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_targets.loihi.lava_folder.lava_reading import classify
+from hardware_targets.class_reading import classify
 from toolchain.objective import Reading
 
 

@@ -109,7 +109,7 @@ def _matrix_lines(tables: Tables, core: TableCore, vertex: str, address: int, ro
     )
     for row in np.flatnonzero(matrix[:, 1])[:rows].tolist():
         held = matrix[row, HEADER_WORDS : HEADER_WORDS + int(matrix[row, 1])]
-        shown = [_synapse(int(word), core) for word in held[:SYNAPSES_SHOWN]]
+        shown = [synapse_text(int(word), core) for word in held[:SYNAPSES_SHOWN]]
         if held.size > SYNAPSES_SHOWN:
             shown.append(f"and {held.size - SYNAPSES_SHOWN} more")
         yield f"        row {row}: {'; '.join(shown)}"
@@ -121,7 +121,8 @@ def _rows_of(sender: TableCore) -> int:
     return sender.core.size * (1 if words is None else int(words[5]))
 
 
-def _synapse(word: int, core: TableCore) -> str:
+def synapse_text(word: int, core: TableCore) -> str:
+    """A synaptic word of a core, decoded."""
     _, _, index_bits, type_bits, slot_bits = (int(w) for w in core.regions[SYNAPSE_PARAMS][:5])
     target = core.core.first + (word & (1 << index_bits) - 1)
     kind = word >> index_bits & (1 << type_bits) - 1

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hardware_targets.loihi import lava_runner
+from hardware_targets import vendor_process
 from hardware_targets.loihi.lava_export import write_lava_folder
 from hardware_targets.loihi.lava_runner import INTERPRETER_VARIABLE, REMEDY, lava_status, lava_version, run_lava
 from tests.loihi import needs_lava
@@ -89,7 +89,7 @@ if __name__ == "__main__":
     "in_child", ["pass", "signal.signal(signal.SIGTERM, signal.SIG_IGN)"], ids=["obeys", "ignores SIGTERM"]
 )
 def test_a_hang_ends_at_the_limit(folder: Path, monkeypatch: pytest.MonkeyPatch, in_child: str) -> None:
-    monkeypatch.setattr(lava_runner, "_GRACE_S", 1.0 if "SIG_IGN" in in_child else 20.0)
+    monkeypatch.setattr(vendor_process, "GRACE_S", 1.0 if "SIG_IGN" in in_child else 20.0)
     use_script(folder, HANG.format(in_child=in_child, in_main="time.sleep(600)"))
     with pytest.raises(MissingDependencyError) as caught:
         run_lava(folder, samples=1, timeout_s=2)

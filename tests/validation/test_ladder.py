@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hardware_targets.loihi.lava_folder.lava_reading import classify
+from hardware_targets.class_reading import classify
 from tests.networks import random_spikes
 from toolchain.network import Network, Population, make_projection
 from toolchain.objective import Objective

@@ -172,6 +172,18 @@ def report(
 
 
 @app.command()
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="A bundle that `delayline deploy` made.", metavar="BUNDLE")],
+    rows: Annotated[int, typer.Option(min=0, metavar="N", help="Rows of each table that are shown decoded.")] = 2,
+    json: Json = False,
+) -> None:
+    """Print what lies on which core, and the tables that the core reads where the bundle holds them."""
+    from toolchain.cli import inspect_command
+
+    emit(inspect_command.run(bundle, rows, json), json)
+
+
+@app.command()
 def targets(json: Json = False) -> None:
     """List the chips that can be deployed to, with their limits."""
     from toolchain.cli import about_commands

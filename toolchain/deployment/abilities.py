@@ -1,4 +1,4 @@
-"""What a target may be able to do besides what every one of them is: run the chip from here, or lay a network out."""
+"""What a target may be able to do besides what every one of them is: run the chip from here, lay a network out, show it."""
 
 from __future__ import annotations
 
@@ -59,4 +59,23 @@ class MappingTarget(Protocol):
         ------
         MissingDependencyError
             If the vendor's tools are absent, die or exceed their time.
+        """
+
+
+@runtime_checkable
+class InspectableTarget(Protocol):
+    """What a target has besides if its bundles hold tables that a person can look at."""
+
+    def describe(self, bundle_folder: Path, *, rows: int) -> str:
+        """Tables of a bundle as a person reads them, lines of text.
+
+        Parameters
+        ----------
+        bundle_folder : the bundle itself
+        rows : how many rows of each table of synapses are shown decoded
+
+        Raises
+        ------
+        BundleError
+            If the tables are missing or damaged.
         """
