@@ -17,7 +17,7 @@ from toolchain.errors import InputError
 KNOWN = (
     *("cores_per_chip", "system_cores_per_chip", "system_cores_per_board", "boards", "boards_of_largest_system"),
     *("dtcm_bytes", "itcm_bytes", "sdram_bytes", "router_entries", "key_bits", "colour_bits", "neurons_per_core"),
-    *("row_length", "row_header_words", "ring_buffer_bits", "ring_buffer_entry_bytes", "delay_stages"),
+    *("row_length", "row_header_words", "ring_buffer_bits", "ring_buffer_entry_bytes", "slot_max", "delay_stages"),
     *("delay_counters_bytes", "spike_buffer", "neuron_state_words", "table_addresses", "address_unit_bytes"),
     *("address_bits", "core_mask_bits", "table_neurons_bits"),
 )

@@ -50,6 +50,7 @@ def headline(outcomes: Sequence[Outcome]) -> str:
 
 
 def _run(name: str) -> Outcome:
+    from toolchain.cli.deploy_command import proof as equal_to_vendor
     from toolchain.cli.train_command import find_recipe, progress_listener
     from toolchain.deployment.deploy import Options, deploy
     from toolchain.deployment.target import find_target
@@ -73,7 +74,7 @@ def _run(name: str) -> Outcome:
         say(line)
     proof = "; ".join(report.reasons)
     if report.verdict == "pass":
-        proof = f"every spike, u and v equals {target.vendor} on {report.vendor_samples} samples"
+        proof = equal_to_vendor(report.to_json())
     return Outcome(name, report.verdict, proof, folder / "report.html", not present and len(report.reasons) == 1)
 
 

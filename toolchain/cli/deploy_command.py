@@ -58,8 +58,14 @@ def run_validation(
     code = 1 if result.equal is False else 0
     if json:
         return result.to_json(), True, code
-    text = f"{device}: {percent(result.accuracy)} of {result.samples} samples"
-    if result.equal:
+    text = f"{device}: "
+    if result.accuracy is not None:
+        text += f"{percent(result.accuracy)} of {result.samples} samples"
+    elif result.tables is not None:
+        text += f"lays out {result.tables.synapses} synapses"
+    if result.tables is not None and not result.equal:
+        text += f"; {result.tables.difference}"
+    elif result.equal:
         text += f"; {result.compared} equals the emulator's"
     elif result.first_divergence is not None:
         d = result.first_divergence
@@ -102,11 +108,18 @@ def pruning_lines(pruning: dict[str, Any] | None) -> list[str]:
     return lines
 
 
+def proof(content: dict[str, Any]) -> str:
+    """What is equal to the vendor's, of a report where something is."""
+    if (tables := content.get("tables")) is not None:
+        return f"all {tables['words']} words of the tables equal {content['vendor']}'s, {tables['synapses']} synapses"
+    return f"every spike, u and v equals {content['vendor']} on {content['vendor_samples']} samples"
+
+
 def _text(content: dict[str, Any], folder: Path) -> str:
     head = f"verdict: {content['verdict']}  {content['name']} on {content['target']}"
     lines = [head, *(f"  {reason}" for reason in content["reasons"])]
     if content["vendor_equal"]:
-        lines.append(f"  every spike, u and v equals {content['vendor']} on {content['vendor_samples']} samples")
+        lines.append(f"  {proof(content)}")
     lines += ladder_lines(content["ladder"])
     lines += pruning_lines(content.get("pruning"))
     lines.append(f"  report: {folder / 'report.html'}")

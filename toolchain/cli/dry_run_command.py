@@ -66,6 +66,8 @@ def _lines(found: DryRun) -> list[str]:
         sizes = [core.last - core.first + 1 for core in cores if core.population == population]
         each = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
         lines.append(f"  {population}: {sum(sizes)} neurons, {_counted(len(sizes), 'core')} with {each} of them")
+        if reason := found.placement.reasons.get(population):
+            lines.append(f"    {reason}")
     lines.append(f"  {'':<30}{'used':>12}{'limit':>12}")
     for r in found.placement.resources:
         limit = "unknown" if r.limit is None else f"{r.limit:.0f}"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from toolchain import __version__
 from toolchain.datasets import Dataset, Samples, load_dataset
+from toolchain.deployment.abilities import MappingTarget, TableComparison
 from toolchain.deployment.bundle import replacing, write_manifest, write_network
 from toolchain.deployment.options import Options as Options
 from toolchain.deployment.target import EmulatedResponses, Placement, Pruned, Quantised, Target, Traces
@@ -140,6 +141,24 @@ def _check_cores(prepared: Prepared, options: Options) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What was compared with what.
+
+    Attributes
+    ----------
+    samples : that the vendor's code ran
+    divergence : where it first differs from the emulator
+    changed : what delay extension did to the trained populations, which must be nothing
+    tables : of a target whose vendor's tools lay a network out, but run it on the chip alone
+    """
+
+    samples: int
+    divergence: Divergence | None
+    changed: Divergence | None
+    tables: TableComparison | None
+
+
 def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[Path, Report]:
     """Write the bundle of a run for a target and say whether it does what was trained.
 
@@ -185,13 +204,17 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
         ours = target.emulate_traces(quantised, shown)
         unextended = target.emulate_unextended(quantised, shown)
         changed = first_divergence(ours, unextended, list(unextended.v)) if unextended else None
-        theirs, divergence = None, None
-        if n_vendor:
+        theirs, divergence, tables = None, None, None
+        if isinstance(target, MappingTarget) and n_vendor:
+            say(f"lay it out by {target.vendor}")
+            tables = target.compare_tables(quantised, exported, timeout_s=options.vendor_timeout_s)
+        elif n_vendor:
             say(f"run {n_vendor} samples in {target.vendor}")
             theirs = target.run_vendor(exported, samples=n_vendor, timeout_s=options.vendor_timeout_s)
             divergence = first_divergence(cut(ours, n_vendor), theirs, list(ours.v))
             ladder.append(vendor_rung(recipe, theirs, prepared.trained.readout.name, test.labels[:n_vendor]))
-        report = _report(run, target, prepared, ladder, emulated, n_vendor, divergence, changed)
+        compared = Compared(0 if tables else n_vendor, divergence, changed, tables)
+        report = _report(run, target, prepared, ladder, emulated, compared)
         write_network(folder, quantised, prepared.placement, recipe)
         write_json(folder / "report.json", report.to_json())
         figures = _figures(run, target, prepared, ours, theirs)
@@ -223,11 +246,8 @@ def _report(
     prepared: Prepared,
     ladder: list[Rung],
     emulated: EmulatedResponses,
-    n_vendor: int,
-    divergence: Divergence | None,
-    changed: Divergence | None,
+    compared: Compared,
 ) -> Report:
-    """The report; `changed` is what delay extension did to the trained populations, which must be nothing."""
     by_name = {rung.rung: rung.accuracy for rung in ladder}
     lost = 100 * (by_name["float"] - by_name["emulator"])
     allowed = prepared.recipe.deployment.max_loss_points
@@ -235,6 +255,7 @@ def _report(
     # The accuracies are quotients of small integers; their difference carries a rounding of 1e-14.
     if lost > allowed + 1e-9:
         reasons.append(f"the emulator loses {lost:.2f} points of accuracy, the recipe allows {allowed:g}")
+    changed, divergence, tables = compared.changed, compared.divergence, compared.tables
     if changed is not None:
         reasons.append(
             f"delay extension changes what the emulator computes, first in {_where(changed)} is {changed.ours}, with "
@@ -245,7 +266,9 @@ def _report(
             f"{target.vendor} differs from the emulator first in {_where(divergence)} is {divergence.theirs}, "
             f"emulated {divergence.ours}"
         )
-    if not n_vendor:
+    if tables is not None and not tables.equal:
+        reasons.append(f"{target.vendor} writes other tables: {tables.difference}")
+    if tables is None and not compared.samples:
         reasons.append(f"not compared with {target.vendor}: no vendor samples were asked for")
     return Report(
         verdict="fail" if reasons else "pass",
@@ -254,14 +277,15 @@ def _report(
         target=target.name,
         vendor=target.vendor,
         ladder=ladder,
-        vendor_equal=bool(n_vendor) and divergence is None,
-        vendor_samples=n_vendor,
+        vendor_equal=tables.equal if tables else bool(compared.samples) and divergence is None,
+        vendor_samples=compared.samples,
         first_divergence=divergence,
         placement=prepared.placement,
         projections=prepared.quantised.projection_errors,
         constants=prepared.quantised.constant_errors,
         overflows=emulated.overflows,
         pruned=prepared.pruned,
+        tables=tables,
         provenance={
             "run": run.path.name,
             "data": prepared.dataset.provenance,

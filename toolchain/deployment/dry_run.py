@@ -31,6 +31,7 @@ class DryRun:
             "assumptions": list(self.assumptions),
             "resources": [asdict(r) for r in self.placement.resources],
             "cores": [{**asdict(c), "use": dict(c.use)} for c in self.placement.cores],
+            "reasons": dict(self.placement.reasons),
         }
 
 

@@ -60,10 +60,18 @@ class CoreUse:
 
 @dataclass(frozen=True)
 class Placement:
-    """Which neurons sit on which core; `cores` in order of chip and number, `resources` for the whole network."""
+    """Which neurons sit on which core.
+
+    Attributes
+    ----------
+    cores : in order of chip and number
+    resources : what the whole network takes
+    reasons : population -> why its cores are as they are, a sentence for people; of targets that have a choice
+    """
 
     cores: tuple[CoreUse, ...]
     resources: tuple[Resource, ...]
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

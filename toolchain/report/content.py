@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.target import ConstantError, Placement, ProjectionError, Pruned
 
 Events = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
@@ -63,8 +64,9 @@ class Figures:
 class Report:
     """A deployment in numbers.
 
-    `verdict` is "pass" only if the loss from float to emulator is within the recipe's limit and the
-    vendor's code agreed with the emulator in every spike, u and v; `reasons` says what kept it from that.
+    `verdict` is "pass" only if the loss from float to emulator is within the recipe's limit and the vendor's code
+    agreed with the emulator in every spike, u and v; or, where it runs on the chip alone, if its `tables` are ours
+    word for word. `reasons` says what kept it from that.
     """
 
     verdict: str
@@ -82,6 +84,7 @@ class Report:
     overflows: Mapping[str, Mapping[str, int]]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     pruned: Pruned | None = None
+    tables: TableComparison | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json. Keys up to `resources` are a promise to other programs."""
@@ -100,7 +103,9 @@ class Report:
             "constants": [asdict(c) for c in self.constants],
             "overflows": {name: dict(events) for name, events in self.overflows.items()},
             "pruning": _pruning(self.pruned),
+            "tables": asdict(self.tables) if self.tables else None,
             "cores": [{**asdict(c), "use": dict(c.use)} for c in self.placement.cores],
+            "placement_reasons": dict(self.placement.reasons),
             "provenance": dict(self.provenance),
         }
 

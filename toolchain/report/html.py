@@ -251,7 +251,8 @@ def _overflows(report: Report) -> str:
 
 def _resources(report: Report) -> str:
     placement = report.placement
-    parts = [resources_table(placement.resources)] if placement.resources else []
+    parts = [f"<p>{escaped(name)}: {escaped(reason)}</p>\n" for name, reason in placement.reasons.items()]
+    parts += [resources_table(placement.resources)] if placement.resources else []
     parts += [cores_table(placement.cores)] if placement.cores else []
     return "".join(parts)
 

@@ -55,6 +55,11 @@ def equality_sentence(report: Report) -> Markup:
             f"{escaped(d.quantity)} of neuron {count(d.neuron)} in {escaped(d.layer)} is {count(d.ours)} in "
             f"the emulator, {count(d.theirs)} in {vendor}."
         )
+    if report.tables is not None:
+        if report.tables.equal:
+            words, synapses = counted(report.tables.words, "word"), counted(report.tables.synapses, "synapse")
+            return Markup(f"Every one of {words} that {vendor} writes for its cores, {synapses} among them, is ours.")
+        return Markup(f"{vendor} writes other tables: {escaped(report.tables.difference or 'not said where')}.")
     if report.vendor_samples < 1:
         return Markup(
             f"It was not compared with {vendor}." if report.vendor else "It was not compared with vendor code."
@@ -75,7 +80,10 @@ def _facts(report: Report) -> str:
     loss = points_lost(start, end)
     if loss is not None:
         facts.append(("points gained" if loss < 0 else "points lost", fixed(abs(loss), 2)))
-    facts.append((f"samples compared with {report.vendor or 'vendor code'}", count(report.vendor_samples)))
+    if report.tables is not None:
+        facts.append((f"words compared with {report.vendor}", count(report.tables.words)))
+    else:
+        facts.append((f"samples compared with {report.vendor or 'vendor code'}", count(report.vendor_samples)))
     cores = len({(c.chip, c.core) for c in report.placement.cores})
     chips = len({c.chip for c in report.placement.cores})
     if cores:

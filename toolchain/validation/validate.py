@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.datasets import Samples, load_dataset
-from toolchain.deployment.abilities import HardwareTarget
+from toolchain.deployment.abilities import HardwareTarget, MappingTarget, TableComparison
 from toolchain.deployment.bundle import Bundle, read_bundle
 from toolchain.deployment.target import Traces
 from toolchain.errors import InputError
@@ -25,16 +25,18 @@ class ValidationResult:
 
     Attributes
     ----------
+    accuracy : None of a device that computes no spikes
     equal : None where there is nothing to be equal to
     compared : what was compared with the emulator, in words; empty where nothing was
     """
 
     device: str
     samples: int
-    accuracy: float
+    accuracy: float | None
     equal: bool | None
     first_divergence: Divergence | None
     compared: str = ""
+    tables: TableComparison | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For ``validation-<device>.json``."""
@@ -66,7 +68,8 @@ def validate(
         If `strict` and a state overflows.
     """
     bundle = read_bundle(path)
-    devices = {"emulator": _on_emulator, bundle.target.vendor: _on_vendor}
+    by_tables = isinstance(bundle.target, MappingTarget)
+    devices = {"emulator": _on_emulator, bundle.target.vendor: _by_tables if by_tables else _on_vendor}
     if isinstance(bundle.target, HardwareTarget):
         devices[bundle.target.hardware] = _on_hardware
     if device not in devices:
@@ -114,6 +117,17 @@ def _on_vendor(bundle: Bundle, device: str, samples: int | None, timeout_s: floa
     readout = bundle.quantised.rounded.readout.name
     right = accuracy(predict_traces(bundle.recipe.training.readout, theirs, readout), shown.labels)
     return ValidationResult(device, n, right, divergence is None, divergence, "every spike, u and v")
+
+
+def _by_tables(bundle: Bundle, device: str, samples: int | None, timeout_s: float, strict: bool) -> ValidationResult:
+    """Let the vendor's tools lay the bundle out: no sample runs."""
+    assert isinstance(bundle.target, MappingTarget)
+    if samples is not None or strict:
+        given = "--strict" if samples is None else f"--samples {samples}"
+        raise InputError(f"{given}: {device} lays a network out and runs no sample here; leave it out")
+    tables = bundle.target.compare_tables(bundle.quantised, bundle.path / device, timeout_s=timeout_s)
+    words = f"every one of {tables.words} words of its tables"
+    return ValidationResult(device, 0, None, tables.equal, None, words, tables)
 
 
 def _on_hardware(bundle: Bundle, device: str, samples: int | None, timeout_s: float, strict: bool) -> ValidationResult:

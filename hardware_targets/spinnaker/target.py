@@ -1,0 +1,294 @@
+"""SpiNNaker 1 as `delayline` deploys to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware_targets.rounded_delays import round_delays
+from hardware_targets.spinnaker.limits import BOARD, SpinnakerLimits, read_limits
+from hardware_targets.spinnaker.quantised import SpinnakerQuantised, restore
+from toolchain.deployment.abilities import TableComparison
+from toolchain.deployment.plan import NetworkPlan
+from toolchain.deployment.target import (
+    CoreUse,
+    EmulatedResponses,
+    Placement,
+    Pruned,
+    Quantised,
+    Traces,
+    TrainingFormat,
+)
+from toolchain.errors import CheckpointError, InputError, MissingDependencyError
+from toolchain.network import Network
+from toolchain.objective import Reading
+from toolchain.observed import Observed
+from toolchain.spikes import SpikeTrains
+
+
+class SpinnakerTarget:
+    """One machine of the family; see `toolchain.deployment.target.Target`."""
+
+    vendor = "spynnaker"
+    hardware = "spinnaker1"
+
+    def __init__(self, chip: str, about: str) -> None:
+        self.name = chip
+        self.about = about
+
+    @property
+    def _limits(self) -> SpinnakerLimits:
+        return read_limits(self.name)
+
+    def limits(self) -> list[dict[str, Any]]:
+        """The limit file."""
+        return self._limits.describe()
+
+    def largest_slot(self) -> int:
+        """Largest slot that 32 neurons on a core can have without a delay extension; from the limit file."""
+        return self._limits["slot_max"]
+
+    def check_budget(self, *, cores: int | None, chips: int | None) -> None:
+        """Refuse a budget of cores, as nothing is pruned for this target, and more chips than any machine has."""
+        if cores is not None:
+            raise InputError(_NOT_PRUNED.format(option=f"--cores {cores}"))
+        self._boards(chips)
+
+    def prune(
+        self,
+        network: Network,
+        calibration: SpikeTrains,
+        *,
+        fraction: float,
+        cores: int | None,
+        clip_delays: bool,
+        extend_delays: bool,
+    ) -> Pruned:
+        """Refused: a core of this machine holds 256 synapses a source, which no network here comes near."""
+        raise InputError(_NOT_PRUNED.format(option="--prune"))
+
+    def quantise(
+        self,
+        network: Network,
+        calibration: SpikeTrains,
+        *,
+        clip_delays: bool,
+        extend_delays: bool = False,
+        hint: Mapping[str, Any] | None = None,
+    ) -> SpinnakerQuantised:
+        """Round delays, choose scales and ring-buffer shifts on calibration data unless `hint` has them, round all."""
+        from hardware_targets.spinnaker.quantiser import quantise_network
+
+        largest = self.largest_slot()
+        delays = round_delays(network, largest, self.name, clip=clip_delays, extend=extend_delays)
+        integers = quantise_network(delays.network, calibration, _known(hint) if hint else None)
+        extended = {p.name: int(np.count_nonzero(p.slots() > largest)) for p in delays.network.projections}
+        return SpinnakerQuantised(integers, network, delays.moved, delays.clipped, extended)
+
+    def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
+        """Quantise the network as it is and keep its scales, and of each population one shift for both signs."""
+        from hardware_targets.spinnaker.integer_network import LARGEST_WEIGHT
+        from hardware_targets.spinnaker.quantiser import quantise_network, shared_shifts
+        from hardware_targets.spinnaker.rounding import dequantised_constants, weight_step
+
+        delays = round_delays(network, self.largest_slot(), self.name, clip=False, extend=True)
+        integers = quantise_network(delays.network, calibration)
+        chosen = shared_shifts(integers)
+        unit = {}
+        for projection in network.projections:
+            scale, (shift, _) = chosen[projection.target]
+            unit[projection.name] = weight_step(shift) / scale
+        hint = {
+            "scales": {name: scale for name, (scale, _) in chosen.items()},
+            "shifts": {name: list(shifts) for name, (_, shifts) in chosen.items()},
+        }
+        return TrainingFormat(self.name, unit, -LARGEST_WEIGHT, LARGEST_WEIGHT, dequantised_constants(integers), hint)
+
+    def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
+        """Round a network at the scales and shifts of its format and emulate it."""
+        from hardware_targets.spinnaker.observation import observe
+        from hardware_targets.spinnaker.rounding import round_network
+
+        known = _known(hint)
+        delays = round_delays(network, self.largest_slot(), self.name, clip=False, extend=True)
+        scales, shifts = ({name: pair[i] for name, pair in known.items()} for i in (0, 1))
+        return observe(round_network(delays.network, scales, shifts), spikes)  # type: ignore[arg-type]
+
+    def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
+        """Put neurons on cores as sPyNNaker does; it does not ask how much they spike."""
+        from hardware_targets.spinnaker.problem import problem_of_network
+
+        return self._placement(problem_of_network(_spinnaker(quantised).integers), chips)
+
+    def place_plan(self, plan: NetworkPlan, *, clip_delays: bool, chips: int | None = None) -> Placement:
+        """Put a network on cores that is not trained yet."""
+        from hardware_targets.spinnaker.problem import problem_of_plan
+
+        problem = problem_of_plan(plan)
+        return self._placement(problem.cut_at(self.largest_slot() + 1) if clip_delays else problem, chips)
+
+    def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
+        """Run all samples in the chip's integers; `strict` refuses a saturated ring buffer and a wrapped state."""
+        from hardware_targets.spinnaker.emulator import emulate
+
+        ours = _spinnaker(quantised)
+        result = emulate(ours.integers, spikes, strict=strict)
+        overflows = {
+            p.name: {
+                "ring buffer saturated": result.ring_saturations[p.name],
+                "state wrapped": result.state_wraps[p.name],
+            }
+            for p in ours.integers.simulated
+        }
+        first_spikes = result.first_spikes[ours.trained.readout.name]
+        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts)
+
+    def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
+        """Run all samples; u is the difference of excitatory and inhibitory current that the membrane takes."""
+        from hardware_targets.spinnaker.emulator import emulate
+
+        result = emulate(_spinnaker(quantised).integers, spikes, traces=True)
+        return Traces(
+            {k: a.astype(np.int64) - result.inh[k] for k, a in result.exc.items()},
+            {k: a.astype(np.int64) for k, a in result.v.items()},
+            dict(result.spikes),
+        )
+
+    def emulate_unextended(self, quantised: Quantised, spikes: SpikeTrains) -> Traces | None:
+        """Nothing to compare: a delay extension re-emits every spike on time, and no neuron is added."""
+        return None
+
+    def export(
+        self,
+        quantised: Quantised,
+        spikes: SpikeTrains,
+        labels: NDArray[np.int64],
+        folder: Path,
+        *,
+        readout: Reading,
+    ) -> Path:
+        """Write the sPyNNaker folder: script, lists, and the tables that cores read."""
+        from hardware_targets.spinnaker.spynnaker_export import write_spynnaker_folder
+
+        ours = _spinnaker(quantised)
+        exported = folder / self.vendor
+        write_spynnaker_folder(ours.integers, self._plan(ours), spikes, labels, exported, readout=readout)
+        return exported
+
+    def compare_tables(self, quantised: Quantised, exported: Path, *, timeout_s: float) -> TableComparison:
+        """Let sPyNNaker map the folder on a virtual board."""
+        from hardware_targets.spinnaker.spynnaker_runner import compare_tables
+        from hardware_targets.spinnaker.tables import build_tables
+
+        ours = _spinnaker(quantised)
+        return compare_tables(exported, build_tables(ours.integers, self._plan(ours)), timeout_s=timeout_s)
+
+    def run_vendor(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
+        """SPyNNaker simulates nothing by itself: it needs a board (`run_hardware`)."""
+        raise MissingDependencyError(
+            "sPyNNaker computes spikes on a board alone; here its tables are compared (deploy does), and "
+            "`delayline validate --on spinnaker1` runs a bundle on a board"
+        )
+
+    def run_hardware(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
+        """Run the sPyNNaker folder on a board; not executed on one."""
+        from hardware_targets.spinnaker.spynnaker_runner import run_board
+
+        return run_board(exported, samples=samples, timeout_s=timeout_s)
+
+    def describe(self, folder: Path, *, rows: int) -> str:
+        """The tables of a bundle for people to read."""
+        from hardware_targets.spinnaker.spynnaker_runner import describe_exported
+
+        return describe_exported(folder / self.vendor, rows=rows)
+
+    def vendor_status(self) -> str:
+        """Version of sPyNNaker, or the remedy where it is missing."""
+        from hardware_targets.spinnaker.spynnaker_runner import spynnaker_status
+
+        return spynnaker_status()
+
+    def vendor_present(self) -> bool:
+        """Whether sPyNNaker is installed."""
+        from hardware_targets.spinnaker.spynnaker_runner import spynnaker_version
+
+        return spynnaker_version() is not None
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> SpinnakerQuantised:
+        """Rebuild a quantised network from a bundle, checking every shape and range in it."""
+        return restore(arrays, header)
+
+    def _plan(self, ours: SpinnakerQuantised, chips: int | None = None) -> Any:
+        from hardware_targets.spinnaker.plan import make_plan
+        from hardware_targets.spinnaker.problem import problem_of_network
+
+        boards, version = self._boards(chips)
+        return make_plan(problem_of_network(ours.integers), self._limits, boards=boards, version=version)
+
+    def _boards(self, chips: int | None) -> tuple[int | None, int]:
+        """Boards and their version for so many chips: a small board has 4, a large one 48."""
+        if chips is None:
+            return None, BOARD
+        limits = self._limits
+        large = limits.board(BOARD).n_chips
+        most = limits["boards_of_largest_system"] * large
+        if not 1 <= chips <= most:
+            raise InputError(
+                f"chips: {chips} of {self.name} were asked for; the largest machine has {most}; give 1 to {most}"
+            )
+        return (1, 3) if chips <= limits.board(3).n_chips else (-(-chips // large), BOARD)
+
+    def _placement(self, problem: Any, chips: int | None) -> Placement:
+        from hardware_targets.spinnaker.plan import make_plan
+
+        boards, version = self._boards(chips)
+        plan = make_plan(problem, self._limits, boards=boards, version=version)
+        numbers = {place: i for i, place in enumerate(plan.board.cores)}
+        cores = []
+        for number, core in enumerate(plan.cores):
+            place, use = core.place, plan.use[core.vertex]
+            cores.append(
+                CoreUse(
+                    place.core if place else number,
+                    core.vertex,
+                    core.first,
+                    core.last,
+                    {"neurons_per_core": core.size, "dtcm_bytes": use.dtcm},
+                    numbers[place.x, place.y] if place else 0,
+                )
+            )
+        return Placement(tuple(cores), plan.resources, plan.reasons)
+
+
+_NOT_PRUNED = "{option}: synapses are pruned for the memory of Loihi's cores, here a chip has 118 MiB; leave it out"
+
+
+def _known(hint: Mapping[str, Any]) -> dict[str, tuple[float, tuple[int, int]]]:
+    """Scales and shifts from a checkpoint, which may hold anything."""
+    scales, shifts = hint.get("scales"), hint.get("shifts")
+    if not isinstance(scales, Mapping) or not isinstance(shifts, Mapping) or set(scales) != set(shifts):
+        raise CheckpointError(f"checkpoint: its number format {dict(hint)!r} has no scales and shifts; train again")
+    known = {}
+    for name, scale in scales.items():
+        pair = shifts[name]
+        if (
+            not (isinstance(scale, (int, float)) and 0 < scale < float("inf"))
+            or not isinstance(pair, (list, tuple))
+            or len(pair) != 2
+            or not all(isinstance(s, int) and 0 <= s <= 15 for s in pair)
+        ):
+            raise CheckpointError(
+                f"checkpoint: scale {scale!r} or shifts {pair!r} of population {name} are out of range; train again"
+            )
+        known[str(name)] = (float(scale), (pair[0], pair[1]))
+    return known
+
+
+def _spinnaker(quantised: Quantised) -> SpinnakerQuantised:
+    if not isinstance(quantised, SpinnakerQuantised):
+        raise TypeError(f"{type(quantised).__name__} was not made by a SpiNNaker target")
+    return quantised
