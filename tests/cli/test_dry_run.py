@@ -37,7 +37,8 @@ def test_every_shipped_recipe_is_answered_without_data(cli: Cli, name: str, tmp_
         assert "its neurons spike once a sample" in finished.err
         return
     assert finished.code == 0, finished.err
-    assert re.match(rf"{name} on loihi2: fits, \d+ cores? of 1 chip\n", finished.out)
+    chip = "spinnaker1" if name.endswith("_spinnaker") else "loihi2"
+    assert re.match(rf"{name} on {chip}: fits, \d+ cores? of 1 chip\n", finished.out)
     assert finished.err == ""
 
 

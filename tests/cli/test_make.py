@@ -58,7 +58,7 @@ def test_spoken_digits_are_counted_on_standard_error_alone(
     maker = Maker(0, Settings(), "none")
     monkeypatch.setattr(
         "toolchain.datasets.spoken_digits.make.find_maker",
-        lambda seed, causal: replace(maker, seed=seed, causal=causal),
+        lambda seed, settings, causal: replace(maker, seed=seed, settings=settings, causal=causal),
     )
     command = ("data", "make", "spoken_digits", str(tmp_path), "--train", "30", "--valid", "2", "--test", "3")
     finished = run_cli(capsys, monkeypatch, *command, "--jobs", "1", "--seed", "8", "--json")
@@ -74,6 +74,9 @@ def test_spoken_digits_are_counted_on_standard_error_alone(
     finished = run_cli(capsys, monkeypatch, *command, "--seed", "9")
     assert finished.code == 2
     assert "its seed is '8', to be made is '9'" in finished.err
+    finished = run_cli(capsys, monkeypatch, *command, "--seed", "8", "--train-speakers", "20")
+    assert finished.code == 2
+    assert "its train_speakers is '16', to be made is '20'" in finished.err
 
 
 def test_without_espeak_the_command_says_how_to_get_it(

@@ -170,11 +170,25 @@ def _present(maker: Maker, path: Path) -> SpikeFile | None:
     for name, value in ours.items():
         theirs = file.attributes.get(name)
         if theirs != value:
+            name, theirs, value = _first_difference(name, str(theirs), str(value))
             raise InputError(
-                f"file {path}: its {name} is {str(theirs)[:200]!r}, to be made is {str(value)[:200]!r}; give another "
-                f"folder or remove it"
+                f"file {path}: its {name} is {theirs[:200]!r}, to be made is {value[:200]!r}; give another folder or "
+                "remove it"
             )
     return file
+
+
+def _first_difference(name: str, theirs: str, ours: str) -> tuple[str, str, str]:
+    """Name and values of an attribute; of settings, which are many, those of the first that differs."""
+    try:
+        parsed: object = json.loads(theirs) if name == "settings" else None
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, dict):
+        for key, value in json.loads(ours).items():
+            if parsed.get(key) != value:
+                return key, str(parsed.get(key)), str(value)
+    return name, theirs, ours
 
 
 def _taken_over(file: SpikeFile | None) -> Iterator[MadeSample]:
