@@ -112,7 +112,7 @@ def _clear_population(network: IntegerNetwork, population: IntegerPopulation) ->
             return ticks + int(constants.t_refract.max()), back, weight
         if weight == largest:
             raise NotClearableError(f"population {name}: no inhibitory weight is large enough to take v below v_rest")
-        weight = min(2 * weight, largest)
+        weight = min(4 * weight, largest)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER))
+import spynnaker_samples  # first, because it says where numpy is missing
+
 from spynnaker_running import main
 '''
 

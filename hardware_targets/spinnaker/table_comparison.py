@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,14 +112,19 @@ def _region_difference(
     if name != SYN_BLOCKS or place is None:
         return said
     row, column = divmod(word - place.start, place.width)
-    said += f" (row {row} of {place.vertex}"
     if column < HEADER_WORDS:
-        return f"{said}: {theirs[word]} and {ours[word]} synapses)" if column == 1 else f"{said}, its header)"
-    return f"{said}: {_synapse(int(theirs[word]), core)} and {_synapse(int(ours[word]), core)})"
+        meaning = f"{theirs[word]} and {ours[word]} synapses" if column == 1 else "its header"
+        return f"{said} (row {row} of {place.vertex}: {meaning})"
+    held = [Counter(_rows(words, place)[row, HEADER_WORDS:].tolist()) for words in (theirs, ours)]
+    only_theirs, only_ours = (min((a - b).elements()) for a, b in (held, held[::-1]))
+    return (
+        f"{name}, row {row} of {place.vertex}: sPyNNaker has {_synapse(only_theirs, core)}, "
+        f"ours is {_synapse(only_ours, core)}"
+    )
 
 
 def _synapse(word: int, core: TableCore) -> str:
-    return synapse_text(word, core) if word else "no synapse"
+    return f"{word:08x} ({synapse_text(word, core)})" if word else "no synapse"
 
 
 def _matrices(core: TableCore, tables: Tables) -> Iterator[_Matrix]:

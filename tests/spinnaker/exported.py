@@ -51,7 +51,7 @@ def neurons(
 def small_network(longest: int = 200, dt_ms: float = 1.0, recurrent: float = 0.1) -> IntegerNetwork:
     """20 sources, 60 recurrent neurons, 3 readouts; hidden and output neurons differ in a parameter each."""
     rng = np.random.default_rng(7)
-    hidden = neurons("hidden layer", SIZES["hidden layer"], threshold=6.0)
+    hidden = neurons("hidden layer", SIZES["hidden layer"], threshold=2.0)
     assert hidden.parameters is not None
     hidden.parameters.tau_m[:] = rng.integers(10 * ONE, 30 * ONE, hidden.size)
     hidden.parameters.cm[:] = hidden.parameters.tau_m
@@ -88,7 +88,8 @@ def samples(network: IntegerNetwork, n_samples: int = 3, n_ticks: int = 60, seed
         raster = rng.random((n_ticks, n_units)) < 0.15
         raster[-1] = True
         raster[:, 0] = False
-        found.append(np.nonzero(raster))
+        times, units = np.nonzero(raster)
+        found.append((times, units))
     return bin_events(found, n_units, n_ticks)[0]
 
 

@@ -84,7 +84,8 @@ class Population:
         self.shifts = (0, 0)
         if isinstance(cell, IF_curr_exp):
             expected = additional_parameters["max_expected_summed_weight"]
-            self.shifts = tuple(max(0, int(np.floor(np.log2(w))) + 1) for w in expected)
+            excitatory, inhibitory = (max(0, int(np.floor(np.log2(w))) + 1) for w in expected)
+            self.shifts = (excitatory, inhibitory)
         STATE.populations.append(self)
 
     def initialize(self, v: Any) -> None:
@@ -100,14 +101,15 @@ class Population:
             return np.column_stack([neurons, ticks * STATE.dt_ms])
         assert as_matrix
         before = STATE.result.v[self.label][0][:-1]
-        return np.concatenate([self.v[None], before]) / ONE
+        recorded: NDArray[np.float64] = np.concatenate([self.v[None], before]) / ONE
+        return recorded
 
     def as_integers(self) -> IntegerPopulation:
         if isinstance(self.cell, SpikeSourceArray):
             return IntegerPopulation(self.label, "spike_source", self.size)
         parameters = NeuronParameters(*(integers(self.cell.parameters[name], self.size) for name in CELL))
         np.testing.assert_array_equal(self.v, parameters.v_rest)
-        return IntegerPopulation(self.label, "lif", self.size, parameters, self.shifts, 1.0)  # type: ignore[arg-type]
+        return IntegerPopulation(self.label, "lif", self.size, parameters, self.shifts, 1.0)
 
 
 class Projection:
@@ -153,6 +155,6 @@ def _as_integers(projection: Projection) -> IntegerProjection:
 def integers(value: Any, size: int) -> NDArray[np.int32]:
     """A parameter in s16.15, which it must be a multiple of."""
     exact = np.broadcast_to(np.asarray(value, dtype=np.float64), (size,)) * ONE
-    found = np.rint(exact).astype(np.int32)
+    found: NDArray[np.int32] = np.rint(exact).astype(np.int32)
     np.testing.assert_array_equal(found, exact)
     return found

@@ -49,9 +49,8 @@ def _placement_text(path: Path, target: str, placement: list[dict[str, Any]]) ->
     try:
         lines = [f"{len(placement)} cores of {target}; its bundles hold no tables that could be shown"]
         for core in placement:
-            lines.append(
-                f"chip {core['chip']} core {core['core']}: {core['population']}, neurons {core['first']}..{core['last']}"
-            )
+            where = f"chip {core['chip']} core {core['core']}"
+            lines.append(f"{where}: {core['population']}, neurons {core['first']}..{core['last']}")
             lines += [f"  {name}: {used:g}" for name, used in core["use"].items()]
             lines += [f"  {name}: {stored}" for name, stored in core["formats"].items()]
     except (KeyError, TypeError, ValueError, AttributeError) as error:

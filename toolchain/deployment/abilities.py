@@ -1,4 +1,4 @@
-"""What a target may be able to do besides what every one of them is: run the chip from here, lay a network out, show it."""
+"""What a target may be able to do beside what all of them do: run the chip from here, lay a network out, show it."""
 
 from __future__ import annotations
 
