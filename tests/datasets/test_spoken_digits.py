@@ -95,8 +95,8 @@ def test_a_file_of_other_samples_is_not_replaced(quick: list[tuple[str, int]], t
     for other, name in (
         (replace(MAKER, seed=3), "seed"),
         (replace(MAKER, espeak_version="1.51"), "generator_version"),
-        (replace(MAKER, causal=True), "settings"),
-        (replace(MAKER, settings=Settings(silence_ms=0.0)), "settings"),
+        (replace(MAKER, causal=True), "causal"),
+        (replace(MAKER, settings=Settings(silence_ms=0.0)), "silence_ms"),
     ):
         with pytest.raises(InputError, match=rf"its {name} is .*; give another folder"):
             make_files(other, tmp_path, {**SIZES, "train": 60})
