@@ -130,7 +130,7 @@ def test_what_cannot_be_brought_back_is_said() -> None:
         plan_clearing(only(changed(i_offset=1)))
     with pytest.raises(NotClearableError, match="population a has neurons that spike without input"):
         plan_clearing(only(changed(v_thresh=0)))
-    slow = replace(neurons("a", 1, threshold=5.0, tau_m=2000.0), shifts=(0, 0))
+    slow = replace(neurons("a", 1, threshold=5.0, tau_m=1000.0), shifts=(0, 0))
     full = projection("in", "a", np.array([[0xFFFF]]), np.array([[1]]))
     driven = IntegerNetwork(1.0, (IntegerPopulation("in", "spike_source", 1), slow), (full,))
     with pytest.raises(NotClearableError, match="no inhibitory weight is large enough"):
