@@ -12,8 +12,8 @@ it stops k / 32768 mV short of it, for any k < 1 / (1 - c). So between two sampl
 Why both are long enough: without spikes a tick is a monotone map of (v, exc, -inh), so whatever lies between two states
 stays between what these become. `plan_clearing` follows, in the chip's integers, the highest and lowest states there
 are until nothing changes any more, then the ends of v_rest..v_rest + k through the kick until both are v_rest. The
-highest value of a synapse is that of a ring buffer that is full, or has every source spike, in each tick, but at most
-`HIGHEST`, 32768 mV: a state beyond that is refused where it is seen in the samples that are exported.
+highest value of a synapse is that of a ring buffer that is full, or to which every source sends, in each tick, but at
+most `HIGHEST`, 32768 mV: whoever exports samples refuses those in which it sees more.
 
 That no neuron spikes before the kick cannot be known before a run: whoever runs it looks at the spikes and refuses.
 """

@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_targets.spinnaker.clearing import Clearing, NotClearableError, plan_clearing
-from hardware_targets.spinnaker.emulator import check_sources, emulate
+from hardware_targets.spinnaker.clearing import HIGHEST, Clearing, NotClearableError, plan_clearing
+from hardware_targets.spinnaker.emulator import Emulation, check_sources, emulate
 from hardware_targets.spinnaker.integer_network import INHIBITORY, ONE, IntegerNetwork, IntegerPopulation
 from hardware_targets.spinnaker.plan import Plan
 from hardware_targets.spinnaker.pynn_view import SynapseList, population_parameters, synapse_lists
@@ -90,7 +90,7 @@ def write_spynnaker_folder(
     voltages = [p.name for p in network.simulated if p.kind == "leaky_readout"]
     expected: dict[str, NDArray[Any]] = {f"s/{p.name}": result.spikes[p.name] for p in network.simulated}
     expected |= {f"v/{name}": result.v[name] for name in voltages}
-    clearing, refused = _clearing(network)
+    clearing, refused = _clearing(network, result)
     output = _readout(network, readout)
     tables, header = build_tables(network, plan).arrays()
     names = _identifiers(network)
@@ -163,12 +163,18 @@ def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
         np.savez(file, **arrays)
 
 
-def _clearing(network: IntegerNetwork) -> tuple[Clearing | None, str | None]:
-    """How samples can share a run, or why they cannot."""
+def _clearing(network: IntegerNetwork, seen: Emulation) -> tuple[Clearing | None, str | None]:
+    """How samples can share a run, or why they cannot; `seen` is what these samples do."""
     try:
-        return plan_clearing(network), None
+        clearing = plan_clearing(network)
     except NotClearableError as error:
         return None, str(error)
+    for population in network.simulated:
+        name = population.name
+        highest = max(int(values[name].max(initial=0)) for values in (seen.exc, seen.inh))
+        if highest > HIGHEST or seen.state_wraps[name]:
+            return None, f"population {name}: synaptic values of these samples leave the range that is covered"
+    return clearing, None
 
 
 def _currents(network: IntegerNetwork, clearing: Clearing) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,7 @@ def test_every_sample_is_what_the_emulator_says(
     assert list((tmp_path / "home").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_steps_of_a_tenth_of_a_millisecond_land_in_their_ticks(tmp_path: Path) -> None:
     network = small_network(longest=30, dt_ms=0.1)
     done = run_script(export(tmp_path, network, samples(network)), tmp_path / "run")
@@ -139,6 +141,16 @@ def test_where_no_pause_brings_neurons_back_together_is_refused(tmp_path: Path) 
     assert "`--together` is refused for this network" in (folder / "README.md").read_text()
 
 
+def test_samples_that_leave_the_range_of_the_proof_are_not_run_together(tmp_path: Path) -> None:
+    """Synaptic values above 32768 mV: full weights with the largest shift."""
+    network = small_network(longest=1)
+    wide = tuple(p if p.kind == "spike_source" else replace(p, shifts=(16, 16)) for p in network.populations)
+    folder = export(tmp_path, replace(network, populations=wide), samples(network))
+    about = json.loads((folder / "network.json").read_text())
+    assert about["clearing"] is None
+    assert "range that is covered" in about["not_clearable"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -174,6 +186,7 @@ def test_damaged_and_foreign_samples_are_refused(folder: Path, spikes: SpikeTrai
         assert (done.returncode, message in done.stderr) == (2, True), done.stderr
 
 
+@pytest.mark.slow
 def test_other_samples_run_without_a_comparison(folder: Path, network: IntegerNetwork, tmp_path: Path) -> None:
     other = samples(network, n_samples=1, n_ticks=25, seed=9)
     with (tmp_path / "other.npz").open("wb") as file:
