@@ -88,7 +88,8 @@ folder of its own for that time: your `~/.spynnaker.cfg` is neither read nor wri
        machine_name = <address of the board>
        version = 5
 
-   `version` is 3 for a board with 4 chips. The script reads and changes no configuration: it uses yours. sPyNNaker writes its reports where it always does.
+   `version` is 3 for a board with 4 chips. The script reads and changes no configuration: it uses yours. sPyNNaker
+   writes its reports where it always does.
 2. Run it:
 
        python network.py --samples 1 --out traces.npz
