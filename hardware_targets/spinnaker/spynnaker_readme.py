@@ -42,27 +42,24 @@ def together_text(clearing: Clearing | None, refused: str | None, dt_ms: float) 
 TOGETHER = """`--together` is the fast way: one mapping, one loading and one run of all samples, with {gap} empty ticks
 ({gap_ms:g} ms) after each. Waiting alone would not bring neurons back: a membrane decays by a floor, so from above it
 stops some 1/32768 mV short of v_rest for ever. So a source of one neuron, `between samples`, sends one inhibitory spike
-to every neuron when all is silent: v goes below v_rest, and comes back from below to v_rest exactly. After
-{settle} more
-ticks every v, synaptic value and refractory timer is what it was at the start, to the last bit; that follows from the
+to every neuron when all is silent: v goes below v_rest, and comes back from below to v_rest exactly. {settle} ticks
+later every v, synaptic value and refractory timer is what it was at the start, to the last bit. That follows from the
 chip's arithmetic for every synaptic value up to 32768 mV (`clearing.py` of delayline has the argument) and was tested
 with an emulator of it. What differs from the other way:
 
 - the network has one core more, and other tables than those in `tables.npz`;
 - it is only right if nothing spikes in the last {watch} ticks before the inhibitory spike. The script looks, and
-  ends with
-  exit code 1 if something does; `--quiet TICKS` then makes the pause longer."""
+  ends with exit code 1 if something does; `--quiet TICKS` then makes the pause longer."""
 
 README = """# Network for SpiNNaker 1
 
 `network.py` builds this network with PyNN on sPyNNaker 7.4.1 and runs samples through it, on a board; or maps it on a
 virtual board, which any computer has. It needs sPyNNaker and numpy, nothing else. Step length {dt_ms:g} ms.
 
-**Nobody has executed this on a board yet.** What a board is loaded with was compared, word for word, with what
-sPyNNaker
-makes of this script on its virtual board; what happens then was tested with the machine code that sPyNNaker ships,
-in an
-emulator of its processor, and the script's way of reading with a stand-in.
+**Nobody has executed this on a board yet.** delayline compares what a board would be loaded with, word for word, with
+what sPyNNaker makes of this script on its virtual board (the report of the bundle says whether that was done for this
+network). What happens then was tested with the machine code that sPyNNaker ships, in an emulator of its processor, and
+the way in which the script reads a run with a stand-in.
 
 {populations}
 
@@ -79,9 +76,8 @@ Python 3.10 or 3.11:
     python network.py --virtual tables
 
 It maps the network and runs nothing, so nothing can be read back. `tables/ds.sqlite3` is sPyNNaker's own report of
-every
-word that it would load (table `region`), `tables/placements.json` says what sits on which core. It has a home folder
-of its own for that time: your `~/.spynnaker.cfg` is neither read nor written.
+every word that it would load (table `region`), `tables/placements.json` says what sits on which core. It has a home
+folder of its own for that time: your `~/.spynnaker.cfg` is neither read nor written.
 
 ## On a board
 
@@ -92,7 +88,8 @@ of its own for that time: your `~/.spynnaker.cfg` is neither read nor written.
        machine_name = <address of the board>
        version = 5
 
-   The script reads and changes no configuration: it uses yours. sPyNNaker writes its reports where it always does.
+   `version` is 3 for a board with 4 chips. The script reads and changes no configuration: it uses yours. sPyNNaker
+   writes its reports where it always does.
 2. Run it:
 
        python network.py --samples 1 --out traces.npz
@@ -105,9 +102,8 @@ is the way that rests on nothing else.
 {together}
 
 `traces.npz` holds `s/<name>` (bool), the spikes of every population, and `v/<name>` (int32, s16.15) of a readout, each
-(samples, steps, neurons), and `prediction`, the class of each sample. sPyNNaker records v *before* a tick changes
-it: v of
-step t is what it has for tick t + 1. The script runs a tick longer and shifts it.
+(samples, steps, neurons), and `prediction`, the class of each sample. sPyNNaker records v *before* a tick changes it:
+v of step t is what it has for tick t + 1. The script runs a tick longer and shifts it.
 
 ## What to expect
 
@@ -135,11 +131,10 @@ provenance report counts them. A network that is too busy for real time runs wit
 ## Files
 
 - `network.py`: the network. `spynnaker_running.py`: how samples pass through. `spynnaker_virtual.py`: the virtual
-  board.
-  `spynnaker_samples.py`: files of samples. `class_reading.py`: how the class is read.
+  board. `spynnaker_samples.py`: files of samples. `class_reading.py`: how the class is read.
 - `arrays.npz`: a list for each projection and sign, rows of source, target, weight in nA and delay in ms, sorted by
-  source: sPyNNaker 7.4.1 loses synapses of lists that are not. `network.json`: sizes, readout, and what lies
-  between samples.
+  source: sPyNNaker 7.4.1 loses synapses of lists that are not. `network.json`: sizes, readout, and what lies between
+  samples.
 - `tables.npz`, `tables.json`: the words that every core is loaded with, `<vertex>.<core>.<region>`, and cores and keys;
   `delayline inspect` prints them.
 - `samples.npz`: the samples, in the layout above. `expected.npz`: spikes and v of the emulator on them.
