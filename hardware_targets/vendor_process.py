@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 GRACE_S = 5.0
+_WORD = re.compile(r"\w")
 _EXCEPTION = re.compile(r"[\w.]*(Error|Exception)\b")
 
 
@@ -176,6 +177,7 @@ def _last_line(file: IO[bytes]) -> str:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 8192))
     lines = file.read().decode("utf-8", "replace").splitlines()
-    # Python's resource tracker has the last word in any process that dies with shared memory.
-    said = [line.strip() for line in lines if line.strip() and "resource_tracker" not in line]
+    # Python's resource tracker has the last word in any process that dies with shared memory, and a frame of asterisks
+    # around a message says nothing.
+    said = [line.strip() for line in lines if _WORD.search(line) and "resource_tracker" not in line]
     return "".join(c if c.isprintable() else " " for c in said[-1])[:300] if said else ""

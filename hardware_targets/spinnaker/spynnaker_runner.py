@@ -39,6 +39,8 @@ from toolchain.errors import BundleError, InputError, MissingDependencyError
 
 INTERPRETER_VARIABLE = "DELAYLINE_SPYNNAKER_PYTHON"
 REMEDY = f"`pip install 'delayline[spinnaker]'`, or set {INTERPRETER_VARIABLE} to a Python that has it"
+MAPPING_REMEDY = "deploy with --no-vendor and run spynnaker/network.py of the bundle to see more"
+BOARD_REMEDY = "name a board in ~/.spynnaker.cfg, and run spynnaker/network.py of the bundle to see more"
 _MISSING = 4  # exit code of the exported script
 
 
@@ -63,7 +65,7 @@ def compare_tables(exported: Path, tables: Tables, *, timeout_s: float, python: 
     with tempfile.TemporaryDirectory(prefix="delayline-spynnaker-") as scratch:
         home, output = Path(scratch), Path(scratch) / "written"
         # The script makes a home of its own for the virtual board; this one is for whatever comes before.
-        _run_script(exported, ["--virtual", str(output)], home, timeout_s, python, {"HOME": scratch})
+        _run_script(exported, ["--virtual", str(output)], home, timeout_s, python, {"HOME": scratch}, MAPPING_REMEDY)
         try:
             written = read_written(output)
         except (OSError, KeyError, TypeError, ValueError, sqlite3.Error) as error:
@@ -97,7 +99,8 @@ def run_board(exported: Path, *, samples: int, timeout_s: float, python: str | N
         raise InputError(f"spinnaker: {samples} samples asked for, the folder has {n_samples}; ask for 1..{n_samples}")
     with tempfile.TemporaryDirectory(prefix="delayline-spynnaker-") as scratch:
         output = Path(scratch) / "traces.npz"
-        _run_script(exported, ["--samples", str(samples), "--out", str(output)], Path(scratch), timeout_s, python, {})
+        arguments = ["--samples", str(samples), "--out", str(output)]
+        _run_script(exported, arguments, Path(scratch), timeout_s, python, {}, BOARD_REMEDY)
         try:
             kinds = read_traces(output, {"s": np.bool_, "v": np.int32}, samples, n_steps)
             spikes = {name: trace.shape[2] for name, trace in kinds["s"].items()}
@@ -174,9 +177,15 @@ def _about(exported: Path) -> dict[str, Any]:
 
 
 def _run_script(
-    exported: Path, arguments: list[str], scratch: Path, timeout_s: float, python: str | None, home: dict[str, str]
+    exported: Path,
+    arguments: list[str],
+    scratch: Path,
+    timeout_s: float,
+    python: str | None,
+    home: dict[str, str],
+    remedy: str,
 ) -> None:
-    """Run the script of a folder; MissingDependencyError says why there is no result."""
+    """Run the script of a folder; MissingDependencyError says why there is no result, and the remedy."""
     script = exported.resolve() / SCRIPT_NAME
     if not script.is_file():
         raise BundleError(f"bundle {exported}: {SCRIPT_NAME} is missing; deploy again")
@@ -199,6 +208,4 @@ def _run_script(
     if ended.code == _MISSING:
         raise MissingDependencyError(f"sPyNNaker: {python} cannot import it ({ended.last}); {REMEDY}")
     if ended.code != 0:
-        raise MissingDependencyError(
-            f"sPyNNaker: the run {ended.said()}; deploy with --no-vendor and run spinnaker/{SCRIPT_NAME} of the bundle"
-        )
+        raise MissingDependencyError(f"sPyNNaker: the run {ended.said().rstrip(':.')}; {remedy}")
