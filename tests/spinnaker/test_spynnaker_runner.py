@@ -252,7 +252,9 @@ def test_a_hang_ends_at_the_limit_and_an_error_is_its_last_line(folder: Path, ne
         "sPyNNaker: no result after the limit of 2 s (last: mapping); raise it with --vendor-timeout"
     )
     use_script(folder, "raise RuntimeError('no board\\nanswers')")
-    with pytest.raises(MissingDependencyError, match="sPyNNaker: the run failed with exit code 1: answers; name a board"):
+    with pytest.raises(
+        MissingDependencyError, match="sPyNNaker: the run failed with exit code 1: answers; name a board"
+    ):
         run_board(folder, samples=1, timeout_s=60)
     use_script(folder, "print('all is well', file=sys.stderr); output.mkdir()")
     with pytest.raises(MissingDependencyError, match=r"what it wrote for its virtual board cannot be read"):
