@@ -79,6 +79,7 @@ def test_extended_delays_have_their_cost_in_the_resources(cli: Cli) -> None:
     assert json.loads(scored.out)["accuracy"] == ladder["emulator"]
 
 
+@pytest.mark.slow
 @pytest.mark.lava
 def test_extended_delays_pass_against_lava(cli: Cli) -> None:
     deployed = cli("deploy", RUN, "--extend-delays", "--vendor-samples", "1")

@@ -167,6 +167,7 @@ def test_without_the_empty_steps_spikes_under_way_spoil_the_next_sample(tmp_path
     assert "outputs equal the emulator's on 1 of 3 samples" in call(tmp_path, "--reset", "gap").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.lava
 @needs_lava
 def test_a_population_that_excites_itself_for_ever_is_found_and_needs_a_restart(tmp_path: Path) -> None:
