@@ -6,10 +6,11 @@ results come in the order of the neurons.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from hardware_targets.over_samples import available_cores
 
 Found = TypeVar("Found")
 
@@ -36,9 +37,3 @@ def by_neuron(work: Callable[[int], Found], n_neurons: int, threads: int | None 
             yield from pool.map(work, range(n_neurons))
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

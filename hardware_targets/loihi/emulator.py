@@ -20,14 +20,11 @@ Source: lava-nc 0.10.0 `proc/lif/models.py`, `proc/dense/models.py`, `proc/spars
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_targets.loihi.by_neuron import available_cores
 from hardware_targets.loihi.emulator_tables import (
     CLIPS,
     CURRENT_WRAPPED,
@@ -50,6 +47,7 @@ from hardware_targets.loihi.emulator_tables import (
     first_neurons,
 )
 from hardware_targets.loihi.integer_network import READOUT_VTH, IntegerNetwork, check_integers
+from hardware_targets.over_samples import over_samples
 from toolchain.errors import InputError, NetworkError, TargetLimitError
 from toolchain.spikes import SpikeTrains
 
@@ -149,10 +147,10 @@ class Emulator:
         check_sources(self._network, spikes)
         records = self._make_records(spikes.n_samples, spikes.n_steps, traces)
         events = tuple(np.ascontiguousarray(a) for a in (spikes.times, spikes.units, spikes.offsets))
-        _spread(
+        over_samples(
             lambda begin, end: run_samples(begin, end, *events, self._tables, records),
             spikes.n_samples,
-            available_cores() if threads is None else threads,
+            threads,
         )
         if strict:
             self._refuse_overflow(records)
@@ -242,19 +240,3 @@ def _count_input(network: IntegerNetwork, spikes: SpikeTrains) -> dict[str, NDAr
         left = left - counts[population.name]
     # Whatever the others did not send came from the last one: with a single source there is nothing to look through.
     return {**counts, **{p.name: left for p in sources[-1:]}}
-
-
-def _spread(run: Callable[[int, int], None], n_samples: int, threads: int) -> None:
-    """Call ``run(begin, end)`` for parts of ``0..n_samples``, several at a time."""
-    if threads < 1:
-        raise InputError(f"emulate: threads {threads} is below 1; leave it out to use every core")
-    threads = min(threads, n_samples)
-    if threads <= 1:
-        run(0, n_samples)
-        return
-    # Samples differ in their number of spikes: several parts a thread even that out.
-    part = max(1, n_samples // (4 * threads))
-    with ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(run, begin, min(begin + part, n_samples)) for begin in range(0, n_samples, part)]
-        for job in jobs:
-            job.result()

@@ -19,14 +19,12 @@ Source: the ARM code of sPyNNaker 7.4.1 (facts of the project, spinnaker.md sect
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.over_samples import over_samples
 from hardware_targets.spinnaker.emulator_tables import (
     CURRENT_WRAPPED,
     EVENT,
@@ -156,10 +154,10 @@ class Emulator:
         check_sources(self._network, spikes)
         records = self._make_records(spikes.n_samples, spikes.n_steps, traces)
         events = tuple(np.ascontiguousarray(a) for a in (spikes.times, spikes.units, spikes.offsets))
-        _spread(
+        over_samples(
             lambda begin, end: run_samples(begin, end, *events, self._tables, records),
             spikes.n_samples,
-            _default_threads() if threads is None else threads,
+            threads,
         )
         if strict:
             self._refuse_overflow(records)
@@ -242,11 +240,6 @@ def check_sources(network: IntegerNetwork, spikes: SpikeTrains) -> None:
         )
 
 
-def _default_threads() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-
-
 def _count_input(network: IntegerNetwork, spikes: SpikeTrains) -> dict[str, NDArray[np.int64]]:
     """Input spikes of each source population and sample."""
     counts: dict[str, NDArray[np.int64]] = {}
@@ -254,19 +247,3 @@ def _count_input(network: IntegerNetwork, spikes: SpikeTrains) -> dict[str, NDAr
         mine = (spikes.units >= first) & (spikes.units < first + network[name].size)
         counts[name] = np.diff(np.concatenate(([0], np.cumsum(mine)))[spikes.offsets]).astype(np.int64)
     return counts
-
-
-def _spread(run: Callable[[int, int], None], n_samples: int, threads: int) -> None:
-    """Call ``run(begin, end)`` for parts of ``0..n_samples``, several at a time."""
-    if threads < 1:
-        raise InputError(f"emulate: threads {threads} is below 1; leave it out to use every core")
-    threads = min(threads, n_samples)
-    if threads <= 1:
-        run(0, n_samples)
-        return
-    # Samples differ in their number of spikes: several parts a thread even that out.
-    part = max(1, n_samples // (4 * threads))
-    with ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(run, begin, min(begin + part, n_samples)) for begin in range(0, n_samples, part)]
-        for job in jobs:
-            job.result()
