@@ -27,7 +27,7 @@ from toolchain.recipe import parse_recipe, read_recipe
 from toolchain.training.run_folder import create_run_folder
 from toolchain.training.trainer import prepare as prepare_training
 from toolchain.training.trainer import train
-from toolchain.validation.ladder import accuracy, float_rungs, predict
+from toolchain.validation.ladder import accuracy, float_predictions, predict
 
 SHAPES = ("recurrent", "feedforward")
 SIZES = (32, 64, 128, 256)
@@ -96,13 +96,13 @@ def run(task: tuple[Cell, dict[str, Any]]) -> dict[str, Any]:
         emulated = target.emulate(ready.quantised, task_.dataset.test.spikes)
         found = predict(recipe.training.readout, emulated.readout_v, emulated.first_spikes)
         emulator = accuracy(found, task_.dataset.test.labels)
-        rungs = float_rungs(recipe, ready.trained, ready.quantised, task_.dataset.test)
+        read = float_predictions(recipe, ready.trained, ready.quantised, task_.dataset.test)
     return {
         "cell": list(cell),
         "valid": result.valid_accuracy,
         "test": result.test_accuracy,
         "emulator": emulator,
-        "ladder": {rung.rung: rung.accuracy for rung in rungs},
+        "ladder": {name: accuracy(prediction, task_.dataset.test.labels) for name, prediction in read},
         "seconds": seconds,
     }
 

@@ -43,7 +43,10 @@ def test_report_keeps_its_promised_keys(run: RunFolder) -> None:
     found = content(folder)
     assert found["verdict"] == "pass"
     assert found["target"] == "loihi2"
-    assert set(found["ladder"][0]) == {"rung", "accuracy", "samples"}
+    assert {"rung", "accuracy", "samples"} <= set(found["ladder"][0])
+    for rung in found["ladder"]:
+        assert rung["tally"]["correct"] == pytest.approx(rung["accuracy"] * rung["samples"])
+        assert rung["tally"]["low"] <= rung["accuracy"] <= rung["tally"]["high"]
     assert {"name", "used", "limit"} <= set(found["resources"][0])
     assert found["cores"][0]["formats"]["input->hidden"].startswith("dense, ")
     assert json.loads((folder / "placement.json").read_text()) == found["cores"]

@@ -26,7 +26,7 @@ from toolchain.training.chip import complete_recipe
 from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.straight_through import StraightThrough
 from toolchain.training.trainer import TrainingResult, prepare, train
-from toolchain.validation.ladder import float_rungs, predict
+from toolchain.validation.ladder import accuracy, float_predictions, predict
 
 NETWORK = Network(
     1.0,
@@ -106,7 +106,9 @@ def test_what_was_tested_is_what_the_chip_holds(quantised: tuple[RunFolder, Trai
     ready = prepare_deployment(run, find_target("loihi2"), Options(vendor_samples=0), lambda text: None)
     assert max(p.rms_error for p in ready.quantised.projection_errors) < 1e-6
     assert sum(p.clipped for p in ready.quantised.projection_errors) == 0
-    rungs = {r.rung: r.accuracy for r in float_rungs(ready.recipe, ready.trained, ready.quantised, ready.dataset.test)}
+    test = ready.dataset.test
+    found = dict(float_predictions(ready.recipe, ready.trained, ready.quantised, test))
+    rungs = {name: accuracy(prediction, test.labels) for name, prediction in found.items()}
     assert rungs["quantised_constants"] == result.test_accuracy
 
 

@@ -30,7 +30,8 @@ from toolchain.storage import write_atomically, write_json
 from toolchain.training.checkpoints import load_best
 from toolchain.training.run_folder import RunFolder
 from toolchain.validation.divergence import first_divergence
-from toolchain.validation.ladder import accuracy, float_engine, float_rungs, predict, vendor_rung
+from toolchain.validation.ladder import float_engine, float_predictions, predict, predict_traces
+from toolchain.validation.statistics import climb
 
 Say = Callable[[str], None]
 
@@ -179,14 +180,8 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     recipe, test, quantised = prepared.recipe, prepared.dataset.test, prepared.quantised
     say(f"emulate {test.labels.size} test samples")
     emulated = target.emulate(quantised, test.spikes, strict=options.strict)
-    ladder = float_rungs(recipe, prepared.trained, quantised, test, pruned=prepared.pruned)
-    ladder.append(
-        Rung(
-            "emulator",
-            accuracy(predict(recipe.training.readout, emulated.readout_v, emulated.first_spikes), test.labels),
-            test.labels.size,
-        )
-    )
+    predictions = float_predictions(recipe, prepared.trained, quantised, test, pruned=prepared.pruned)
+    predictions.append(("emulator", predict(recipe.training.readout, emulated.readout_v, emulated.first_spikes)))
 
     wanted = recipe.deployment.vendor_samples if options.vendor_samples is None else options.vendor_samples
     if (options.vendor_samples or 0) > test.labels.size:
@@ -212,7 +207,9 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
             say(f"run {n_vendor} samples in {target.vendor}")
             theirs = target.run_vendor(exported, samples=n_vendor, timeout_s=options.vendor_timeout_s)
             divergence = first_divergence(cut(ours, n_vendor), theirs, list(ours.v))
-            ladder.append(vendor_rung(recipe, theirs, prepared.trained.readout.name, test.labels[:n_vendor]))
+            readout = prepared.trained.readout.name
+            predictions.append(("vendor", predict_traces(recipe.training.readout, theirs, readout)))
+        ladder = climb(predictions, test.labels, prepared.dataset.n_classes)
         compared = Compared(0 if tables else n_vendor, divergence, changed, tables)
         report = _report(run, target, prepared, ladder, emulated, compared)
         write_network(folder, quantised, prepared.placement, recipe)

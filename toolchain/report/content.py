@@ -17,12 +17,55 @@ Events = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
 @dataclass(frozen=True)
+class Against:
+    """A rung compared with another on the samples that both have read.
+
+    Attributes
+    ----------
+    rung : the other one
+    shared : how many samples both have
+    lost, gained : samples that the other read right and this one wrong, and the reverse
+    moved : samples that both read wrong, each as another class
+    p_value : of McNemar's exact test: how likely so uneven a split is by chance
+    """
+
+    rung: str
+    shared: int
+    lost: tuple[int, ...]
+    gained: tuple[int, ...]
+    moved: tuple[int, ...]
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a rung read, counted.
+
+    Attributes
+    ----------
+    classes : how many there are
+    confusion : (classes, classes + 1) samples by label and class that was read; the last column where none was
+    correct : samples read right
+    low, high : 95 % interval of the accuracy (Wilson), fractions
+    against : the rung before; None of the first
+    """
+
+    classes: int
+    confusion: tuple[tuple[int, ...], ...]
+    correct: int
+    low: float
+    high: float
+    against: Against | None
+
+
+@dataclass(frozen=True)
 class Rung:
-    """One step of the accuracy ladder; `accuracy` is a fraction."""
+    """One step of the accuracy ladder; `accuracy` is a fraction, `tally` says what it is counted from."""
 
     rung: str
     accuracy: float
     samples: int
+    tally: Tally | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from toolchain.network import Network
 from toolchain.objective import Reading
 from toolchain.readouts import readout_values
 from toolchain.recipe import Recipe
-from toolchain.report.content import Rung
 from toolchain.training.backends import Engine, make_engine
 
 
@@ -71,31 +70,30 @@ def float_engine(recipe: Recipe, network: Network, steps: int, quantised: Quanti
     )
 
 
-def float_rungs(
+def float_stages(
+    trained: Network, quantised: Quantised, *, pruned: Pruned | None = None
+) -> dict[str, tuple[Network, Quantised | None]]:
+    """Rung -> the network that the training backend runs for it, and whose constants; those trained if None."""
+    return {
+        "float": (trained, None),
+        **({"pruned": (pruned.network, None)} if pruned else {}),
+        "rounded_delays": (quantised.rounded, None),
+        "quantised_weights": (quantised.weighted, None),
+        "quantised_constants": (quantised.weighted, quantised),
+    }
+
+
+def float_predictions(
     recipe: Recipe, trained: Network, quantised: Quantised, test: Samples, *, pruned: Pruned | None = None
-) -> list[Rung]:
-    """The rungs that run on the training backend."""
-    stages: tuple[tuple[str, Network, Quantised | None], ...] = (
-        ("float", trained, None),
-        *([("pruned", pruned.network, None)] if pruned else []),
-        ("rounded_delays", quantised.rounded, None),
-        ("quantised_weights", quantised.weighted, None),
-        ("quantised_constants", quantised.weighted, quantised),
-    )
-    rungs = []
-    for name, network, constants in stages:
+) -> list[tuple[str, NDArray[np.int64]]]:
+    """What each rung that runs on the training backend reads of the samples, (n_samples,) each."""
+    found = []
+    for name, (network, constants) in float_stages(trained, quantised, pruned=pruned).items():
         engine = float_engine(recipe, network, test.spikes.n_steps, constants)
-        prediction = engine.respond(test.spikes, test.labels).prediction
-        rungs.append(Rung(name, accuracy(prediction, test.labels), test.labels.size))
-    return rungs
+        found.append((name, engine.respond(test.spikes, test.labels).prediction))
+    return found
 
 
 def predict_traces(reading: Reading, traces: Traces, population: str) -> NDArray[np.int64]:
     """Class of each sample from the traces of the population that the network is read from."""
     return predict(reading, traces.v[population], first_spikes_of(traces.spikes[population]))
-
-
-def vendor_rung(recipe: Recipe, traces: Traces, population: str, labels: NDArray[np.int64]) -> Rung:
-    """Accuracy of the vendor's code on the samples that it ran, read from `population`."""
-    prediction = predict_traces(recipe.training.readout, traces, population)
-    return Rung("vendor", accuracy(prediction, labels), labels.size)
