@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from hardware_targets import session_guard
+
 GRACE_S = 5.0
 _WORD = re.compile(r"\w")
 _EXCEPTION = re.compile(r"[\w.]*(Error|Exception)\b")
@@ -46,7 +48,7 @@ class Ended:
 def run_session(
     command: list[str], scratch: Path, timeout_s: float, *, environment: Mapping[str, str] | None = None
 ) -> Ended:
-    """Run a command in a session of its own and leave no process of it behind, whatever happens.
+    """Run a command in a session of its own and leave no process of it behind, not even if ours is killed.
 
     Parameters
     ----------
@@ -69,6 +71,7 @@ def run_session(
             env=environment,
             start_new_session=True,
         )
+        guard = _guard(process.pid)
         try:
             code = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -78,7 +81,15 @@ def run_session(
         finally:
             reason = _last_line(stderr)
             _end_session(process)
+            guard.communicate(b"ended")
         return Ended(code, reason)
+
+
+def _guard(session: int) -> subprocess.Popen[bytes]:
+    """A process that ends a session should ours be killed."""
+    # Without site packages it starts in a hundredth of a second.
+    command = [sys.executable, "-IS", session_guard.__file__, str(session)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 
 def version_in(python: str, package: str) -> str | None:

@@ -135,3 +135,7 @@ class MissingDependencyError(DelaylineError):
     """A package, an interpreter or a device that this step needs is absent or does not answer."""
 
     exit_code = 4
+
+
+class UnansweredError(MissingDependencyError):
+    """What is there died, or did not answer within its time; it may do better when it is started again."""

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from hardware_targets.array_files import UNREADABLE, read_extent, read_traces
 from hardware_targets.vendor_process import run_session, version_in
-from toolchain.errors import BundleError, InputError, MissingDependencyError
+from toolchain.errors import BundleError, InputError, MissingDependencyError, UnansweredError
 
 INTERPRETER_VARIABLE = "DELAYLINE_LAVA_PYTHON"
 REMEDY = (
@@ -164,7 +164,7 @@ def _run_session(command: list[str], scratch: Path, timeout_s: float) -> None:
             f"lava: interpreter {command[0]} does not start ({error.strerror}); {REMEDY}"
         ) from error
     if ended.code is None:
-        raise MissingDependencyError(
+        raise UnansweredError(
             f"lava: no result after the limit of {timeout_s:g} s{f' (last: {ended.last})' if ended.last else ''}; "
             "raise it with --vendor-timeout or run fewer samples"
         )
@@ -174,7 +174,7 @@ def _run_session(command: list[str], scratch: Path, timeout_s: float) -> None:
     if ended.code == _MISSING:
         raise MissingDependencyError(f"lava: {command[0]} cannot import lava-nc; {REMEDY}")
     if ended.code != 0:
-        raise MissingDependencyError(
+        raise UnansweredError(
             f"lava: the run {ended.said()}; deploy with --no-vendor and run lava/network.py of the bundle"
         )
 

@@ -35,7 +35,7 @@ from hardware_targets.spinnaker.tables import Tables, restore_tables
 from hardware_targets.vendor_process import run_session, version_in
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.target import Traces
-from toolchain.errors import BundleError, InputError, MissingDependencyError
+from toolchain.errors import BundleError, InputError, MissingDependencyError, UnansweredError
 
 INTERPRETER_VARIABLE = "DELAYLINE_SPYNNAKER_PYTHON"
 REMEDY = f"`pip install 'delayline[spinnaker]'`, or set {INTERPRETER_VARIABLE} to a Python that has it"
@@ -201,11 +201,11 @@ def _run_script(
             f"sPyNNaker: interpreter {python} does not start ({error.strerror}); {REMEDY}"
         ) from error
     if ended.code is None:
-        raise MissingDependencyError(
+        raise UnansweredError(
             f"sPyNNaker: no result after the limit of {timeout_s:g} s{f' (last: {ended.last})' if ended.last else ''}; "
             "raise it with --vendor-timeout"
         )
     if ended.code == _MISSING:
         raise MissingDependencyError(f"sPyNNaker: {python} cannot import it ({ended.last}); {REMEDY}")
     if ended.code != 0:
-        raise MissingDependencyError(f"sPyNNaker: the run {ended.said().rstrip(':.')}; {remedy}")
+        raise UnansweredError(f"sPyNNaker: the run {ended.said().rstrip(':.')}; {remedy}")

@@ -143,20 +143,53 @@ def deploy(
 def validate(
     bundle: Annotated[Path, typer.Argument(help="A bundle that `delayline deploy` made.", metavar="BUNDLE")],
     on: Annotated[
-        str, typer.Option(help="Device: emulator, the target's vendor code (lava), or its chip (loihi2).")
-    ] = "lava",
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="DEVICE",
+            help="Device to run on, may be given several times; the emulator and the vendor's code if left out. "
+            "--list-devices lists them.",
+        ),
+    ] = None,
     samples: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Test samples; all that the device can get if left out."),
+        typer.Option(min=1, help="Samples; all, on slow devices those that the bundle carries, if left out."),
     ] = None,
+    set_name: Annotated[str, typer.Option("--set", metavar="SET", help="Samples: test, valid or train.")] = "test",
     vendor_timeout: Timeout = 300.0,
     strict: Strict = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Forget the results that are there and run all again.")] = False,
+    max_loss: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(metavar="POINTS", help="Fail if a device loses more points of accuracy against the first one."),
+    ] = None,
+    min_accuracy: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(metavar="PERCENT", help="Fail if a device is below this accuracy."),
+    ] = None,
+    require_equal: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="DEVICE", help="Fail unless this device is here and equals the emulator."),
+    ] = None,
+    junit: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Write what was found as JUnit XML too, for continuous integration."),
+    ] = None,
+    list_devices: Annotated[
+        bool, typer.Option("--list-devices", help="List what the bundle could run on here, and stop.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Run a bundle again on a device and compare it with the emulator."""
-    from toolchain.cli import deploy_command
+    """Run a bundle on devices and compare them with each other; goes on where it was stopped."""
+    from toolchain.cli import validate_command
+    from toolchain.validation.gate import Gate
+    from toolchain.validation.validate import Request
 
-    emit(*deploy_command.run_validation(bundle, on, samples, vendor_timeout, strict, json))
+    if list_devices:
+        emit(validate_command.list_devices(bundle, json), json)
+        return
+    gate = Gate(max_loss, min_accuracy, tuple(require_equal or ()))
+    request = Request(tuple(on or ()), samples, set_name, vendor_timeout, strict, anew, gate)
+    emit(*validate_command.run(bundle, request, junit, json))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`delayline deploy`, `validate` and `report`."""
+"""`delayline deploy` and `report`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolchain.cli.making_progress import shown_making
-from toolchain.cli.output import ladder_lines, misfit_as_json, percent, say
+from toolchain.cli.output import ladder_lines, misfit_as_json, say
 from toolchain.errors import BundleError, CheckpointError, InputError
 
 if TYPE_CHECKING:
@@ -46,34 +46,6 @@ def find_run(name: str, overrides: list[str]) -> RunFolder:
             f"run folder {path}: its recipe is frozen, --set {overrides[0]} cannot change it; leave it out"
         )
     return RunFolder(path)
-
-
-def run_validation(
-    path: Path, device: str, samples: int | None, timeout_s: float, strict: bool, json: bool
-) -> tuple[Any, bool, int]:
-    """Validate a bundle; exit code 1 if the device differs from the emulator."""
-    from toolchain.validation.validate import validate
-
-    result = validate(path, device, samples=samples, timeout_s=timeout_s, strict=strict)
-    code = 1 if result.equal is False else 0
-    if json:
-        return result.to_json(), True, code
-    text = f"{device}: "
-    if result.accuracy is not None:
-        text += f"{percent(result.accuracy)} of {result.samples} samples"
-    elif result.tables is not None:
-        text += f"lays out {result.tables.synapses} synapses"
-    if result.tables is not None and not result.equal:
-        text += f"; {result.tables.difference}"
-    elif result.equal:
-        text += f"; {result.compared} equals the emulator's"
-    elif result.first_divergence is not None:
-        d = result.first_divergence
-        text += (
-            f"; differs from the emulator first in sample {d.sample}, layer {d.layer}, neuron {d.neuron}, "
-            f"step {d.step}: {d.quantity} is {d.theirs}, emulated {d.ours}"
-        )
-    return text, False, code
 
 
 def show_report(path: Path, open_page: bool, json: bool) -> Any:

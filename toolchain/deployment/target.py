@@ -212,6 +212,10 @@ class Quantised(Protocol):
     """A network in a target's integers, and what each of its roundings means in float."""
 
     @property
+    def trained(self) -> Network:
+        """The network that was quantised: as trained, or what pruning left of it."""
+
+    @property
     def rounded(self) -> Network:
         """The trained network with the target's integer slots; weights as trained."""
 

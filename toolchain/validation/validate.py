@@ -1,60 +1,71 @@
-"""Validate a bundle again, on any of its devices, from what lies on disk."""
+"""Validate a bundle again, on any of its devices, from what lies on disk.
+
+Every device runs in a process of its own and its results are kept in the bundle (`toolchain.devices`); the accuracies
+are those of a ladder in the order of the devices. What a device must have in common with the emulator is compared by
+fingerprints of every sample; the first sample that differs is run once more on both and looked into.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from toolchain.datasets import Samples, load_dataset
-from toolchain.deployment.abilities import HardwareTarget, MappingTarget, TableComparison
+from toolchain.datasets import load_dataset
 from toolchain.deployment.bundle import Bundle, read_bundle
 from toolchain.deployment.target import Traces
-from toolchain.errors import InputError
+from toolchain.devices.device import Device, TableDevice
+from toolchain.devices.finding import devices_of, find_device
+from toolchain.devices.fingerprint import QUANTITIES, differing
+from toolchain.devices.journal import Results
+from toolchain.devices.supervisor import Work, compare_tables, look_into, run_device
+from toolchain.devices.worker import samples_of
+from toolchain.errors import InputError, MissingDependencyError, UnansweredError
 from toolchain.report.content import Divergence
 from toolchain.storage import write_json
 from toolchain.validation.divergence import first_divergence
-from toolchain.validation.ladder import accuracy, first_spikes_of, predict, predict_traces
+from toolchain.validation.gate import Gate
+from toolchain.validation.result import LISTED, DeviceResult, Loss, Validation
+from toolchain.validation.statistics import climb
+
+Say = Callable[[str], None]
+EMULATOR, FLOAT = "emulator", "float"
 
 
 @dataclass(frozen=True)
-class ValidationResult:
-    """What a device did with a bundle.
-
-    Attributes
-    ----------
-    accuracy : None of a device that computes no spikes
-    equal : None where there is nothing to be equal to
-    compared : what was compared with the emulator, in words; empty where nothing was
-    """
-
-    device: str
-    samples: int
-    accuracy: float | None
-    equal: bool | None
-    first_divergence: Divergence | None
-    compared: str = ""
-    tables: TableComparison | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """For ``validation-<device>.json``."""
-        return asdict(self)
-
-
-def validate(
-    path: Path, device: str, *, samples: int | None, timeout_s: float, strict: bool = False
-) -> ValidationResult:
-    """Run a bundle on a device and compare it with the emulator.
+class Request:
+    """What to validate on.
 
     Parameters
     ----------
-    path : a bundle
-    device : ``emulator`` (scores the test set), the target's vendor, as ``lava``, or its chip, as ``loihi2``
-    samples : how many test samples; None for all on the emulator, all that the bundle carries on other devices
-    timeout_s : time limit of a run on another device than the emulator
-    strict : refuse samples on which a state overflows in the emulator, before any other device runs them
+    devices : names, in the order of the ladder; empty for the emulator and the vendor's code where it is there
+    samples : how many; None for all, and on costly devices for those that the bundle carries
+    set_name : test, valid or train
+    timeout_s : wall time of one run of a device
+    strict : refuse samples on which a state overflows in the emulator, before any device runs them
+    anew : forget results that are there
+    gate : conditions
+    """
+
+    devices: Sequence[str] = ()
+    samples: int | None = None
+    set_name: str = "test"
+    timeout_s: float = 300.0
+    strict: bool = False
+    anew: bool = False
+    gate: Gate = field(default_factory=Gate)
+
+
+def validate(path: Path, request: Request, say: Say) -> Validation:
+    """Run a bundle on devices and compare them.
+
+    Returns
+    -------
+    what was found, which is also written to ``validation/<set>.json`` in the bundle; a device that is absent, dies or
+    hangs is in it with what it said
 
     Raises
     ------
@@ -62,85 +73,152 @@ def validate(
         If the bundle is damaged.
     InputError
         If the target has no such device, or more samples are asked for than there are.
-    MissingDependencyError
-        If the device is absent or does not answer.
     TargetLimitError
         If `strict` and a state overflows.
     """
     bundle = read_bundle(path)
-    by_tables = isinstance(bundle.target, MappingTarget)
-    devices = {"emulator": _on_emulator, bundle.target.vendor: _by_tables if by_tables else _on_vendor}
-    if isinstance(bundle.target, HardwareTarget):
-        devices[bundle.target.hardware] = _on_hardware
-    if device not in devices:
-        raise InputError(f"device {device!r} does not exist for {bundle.target.name}; known: {', '.join(devices)}")
-    result = devices[device](bundle, device, samples, timeout_s, strict)
-    write_json(path / f"validation-{device}.json", result.to_json())
-    return result
+    names = _names(bundle, request)
+    devices = {name: find_device(name, bundle.target) for name in names}
+    request.gate.check_devices([d.name for d in devices.values()])
+    recipe = bundle.recipe
+    dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
+    samples = samples_of(dataset, request.set_name)
+    size = int(samples.labels.size)
+    if request.samples is not None and not 1 <= request.samples <= size:
+        raise InputError(f"--samples {request.samples}: the {request.set_name} set allows 1..{size}")
+    if request.strict:
+        first = samples.spikes.select(range(request.samples or size))
+        bundle.target.emulate(bundle.quantised, first, strict=True)
+    work = Work(path, request.set_name, samples, request.timeout_s)
+    runs = _Runs(bundle, work, request, say)
+    found = [runs.result(name, device) for name, device in devices.items()]
+    predictions = [(d.device, runs.results[d.device].prediction) for d in found if d.device in runs.results]
+    ladder = climb(predictions, samples.labels, dataset.n_classes)
+    losses = _losses(predictions, samples.labels)
+    validation = Validation(recipe.name, bundle.target.name, request.set_name, size, found, ladder, losses)
+    validation = replace(validation, checks=request.gate.checks(validation))
+    write_json(path / "validation" / f"{request.set_name}.json", validation.to_json())
+    return validation
 
 
-def _limited(asked: int | None, there: int, what: str) -> int:
-    if asked is not None and not 1 <= asked <= there:
-        raise InputError(f"--samples {asked}: {what} 1..{there}")
-    return there if asked is None else asked
+def _names(bundle: Bundle, request: Request) -> list[str]:
+    """Devices in the order of the ladder, with the one that a loss is counted from in front."""
+    names = list(dict.fromkeys(request.devices))
+    if not names:
+        names = [EMULATOR]
+        vendor = devices_of(bundle.target)[bundle.target.vendor]
+        if vendor.missing() is None:
+            names.append(vendor.name)
+    if request.gate.max_loss is not None and FLOAT not in names:
+        names.insert(0, FLOAT)
+    return names
 
 
-def _on_emulator(bundle: Bundle, device: str, samples: int | None, timeout_s: float, strict: bool) -> ValidationResult:
-    test = load_dataset(bundle.recipe.dataset.task, bundle.recipe.dataset.options).test
-    n = _limited(samples, test.labels.size, "the test set allows")
-    emulated = bundle.target.emulate(bundle.quantised, test.spikes.select(range(n)), strict=strict)
-    return ValidationResult(
-        device,
-        n,
-        accuracy(predict(bundle.recipe.training.readout, emulated.readout_v, emulated.first_spikes), test.labels[:n]),
-        None,
-        None,
-    )
+def _losses(predictions: Sequence[tuple[str, NDArray[np.int64]]], labels: NDArray[np.int64]) -> dict[str, Loss]:
+    """Loss of every rung against the first, on the samples that both have."""
+    losses = {}
+    for name, prediction in predictions[1:]:
+        first, before = predictions[0]
+        n = min(prediction.size, before.size)
+        right = [np.count_nonzero(p[:n] == labels[:n]) for p in (before, prediction)]
+        losses[name] = Loss(first, 100 * (int(right[0]) - int(right[1])) / n, n)
+    return losses
 
 
-def _carried(bundle: Bundle, samples: int | None, strict: bool) -> tuple[Samples, Traces]:
-    """The first samples that the bundle carries and what the emulator does with them."""
-    carried = bundle.manifest["vendor_samples"]
-    n = _limited(samples, carried, "deploy with a larger --vendor-samples; this bundle carries")
-    test = load_dataset(bundle.recipe.dataset.task, bundle.recipe.dataset.options).test
-    shown = Samples(test.spikes.select(range(n)), test.labels[:n])
-    if strict:
-        bundle.target.emulate(bundle.quantised, shown.spikes, strict=True)
-    return shown, bundle.target.emulate_traces(bundle.quantised, shown.spikes)
+class _Runs:
+    """Results of the devices of one validation, the emulator's among them where another must equal it."""
+
+    def __init__(self, bundle: Bundle, work: Work, request: Request, say: Say) -> None:
+        self.bundle, self.work, self.request, self.say = bundle, work, request, say
+        self.results: dict[str, Results] = {}
+
+    def result(self, name: str, device: Device | TableDevice) -> DeviceResult:
+        """Run a device, or say why it cannot be."""
+        found = DeviceResult(device.name, device.about)
+        if (absent := device.missing()) is not None:
+            return replace(found, absent=absent)
+        try:
+            return self._ran(found, name, device)
+        except UnansweredError as error:
+            self.say(f"{device.name}: {error}")
+            return replace(found, failed=str(error))
+        except MissingDependencyError as error:
+            return replace(found, absent=str(error))
+
+    def _ran(self, found: DeviceResult, name: str, device: Device | TableDevice) -> DeviceResult:
+        if isinstance(device, TableDevice):
+            self.say(f"{device.name}: lay the network out")
+            tables = compare_tables(self.work, device, name, anew=self.request.anew)
+            words = f"every one of {tables.words} words of its tables"
+            return replace(found, equal=tables.equal, tables=tables, compared=words)
+        results = self._run(name, device)
+        found = replace(
+            found,
+            samples=int(results.prediction.size),
+            overflows=results.overflows,
+            overflow_samples=results.covered if results.overflows else 0,
+            seconds=results.seconds,
+        )
+        return self._compared(found, name, device) if device.exact and device.name != EMULATOR else found
+
+    def _run(self, name: str, device: Device) -> Results:
+        n = self._count(device)
+        if device.name not in self.results or self.results[device.name].prediction.size < n:
+            self.results[device.name] = run_device(self.work, device, name, n, self.say, anew=self._anew(device))
+        return self.results[device.name]
+
+    def _anew(self, device: Device) -> bool:
+        return self.request.anew and device.name not in self.results
+
+    def _count(self, device: Device) -> int:
+        size = int(self.work.samples.labels.size)
+        carried = self.bundle.manifest["vendor_samples"]
+        return self.request.samples or (min(carried, size) if device.costly else size)
+
+    def _compared(self, found: DeviceResult, name: str, device: Device) -> DeviceResult:
+        """Compare a device with the emulator, sample by sample."""
+        emulator = find_device(EMULATOR, self.bundle.target)
+        assert not isinstance(emulator, TableDevice)
+        theirs = self.results[device.name]
+        ours = self.results.get(EMULATOR)
+        if ours is None or ours.prediction.size < found.samples:
+            ours = run_device(self.work, emulator, EMULATOR, found.samples, self.say, anew=self._anew(emulator))
+        unequal, compared = differing(ours.fingerprints, theirs.fingerprints)
+        if not compared:
+            return replace(found, compared="nothing: it reports no state")
+        found = replace(
+            found,
+            equal=unequal.size == 0,
+            compared=_in_words(compared),
+            different=int(unequal.size),
+            differing=tuple(unequal[:LISTED].tolist()),
+        )
+        if not unequal.size:
+            return found
+        first = int(unequal[0])
+        mine, other = (
+            look_into(self.work, d, called, [first])[0] for d, called in ((emulator, EMULATOR), (device, name))
+        )
+        return replace(found, first_divergence=_first(mine, other, first))
 
 
-def _on_vendor(bundle: Bundle, device: str, samples: int | None, timeout_s: float, strict: bool) -> ValidationResult:
-    shown, ours = _carried(bundle, samples, strict)
-    n = shown.labels.size
-    theirs = bundle.target.run_vendor(bundle.path / device, samples=n, timeout_s=timeout_s)
-    divergence = first_divergence(ours, theirs, list(ours.v))
-    readout = bundle.quantised.rounded.readout.name
-    right = accuracy(predict_traces(bundle.recipe.training.readout, theirs, readout), shown.labels)
-    return ValidationResult(device, n, right, divergence is None, divergence, "every spike, u and v")
+def _in_words(compared: Sequence[str]) -> str:
+    """What was compared: ``v, spikes of hidden; v of output``."""
+    of: dict[str, list[str]] = {}
+    for name in compared:
+        quantity, _, population = name.partition("/")
+        of.setdefault(population, []).append(quantity)
+    return "every " + "; every ".join(f"{', '.join(quantities)} of {name}" for name, quantities in of.items())
 
 
-def _by_tables(bundle: Bundle, device: str, samples: int | None, timeout_s: float, strict: bool) -> ValidationResult:
-    """Let the vendor's tools lay the bundle out: no sample runs."""
-    assert isinstance(bundle.target, MappingTarget)
-    if samples is not None or strict:
-        given = "--strict" if samples is None else f"--samples {samples}"
-        raise InputError(f"{given}: {device} lays a network out and runs no sample here; leave it out")
-    tables = bundle.target.compare_tables(bundle.quantised, bundle.path / device, timeout_s=timeout_s)
-    words = f"every one of {tables.words} words of its tables"
-    return ValidationResult(device, 0, None, tables.equal, None, words, tables)
-
-
-def _on_hardware(bundle: Bundle, device: str, samples: int | None, timeout_s: float, strict: bool) -> ValidationResult:
-    """Run on a chip, of which only outputs are read: v of a readout, or the spikes of spiking outputs."""
-    assert isinstance(bundle.target, HardwareTarget)
-    shown, ours = _carried(bundle, samples, strict)
-    n = shown.labels.size
-    theirs = bundle.target.run_hardware(bundle.path / bundle.target.vendor, samples=n, timeout_s=timeout_s)
-    of_v = first_divergence(ours, theirs, list(theirs.v), ("v",))
-    divergence = of_v or first_divergence(ours, theirs, list(theirs.spikes), ("spikes",))
-    readout, reading = bundle.quantised.rounded.readout.name, bundle.recipe.training.readout
-    # Of the one population that is read there is v or there are spikes, as the reading needs.
-    spikes = theirs.spikes.get(readout, np.zeros(ours.v[readout].shape, dtype=np.bool_))
-    prediction = predict(reading, theirs.v.get(readout, spikes), first_spikes_of(spikes))
-    right = accuracy(prediction, shown.labels)
-    return ValidationResult(device, n, right, divergence is None, divergence, "every output")
+def _first(ours: Traces, theirs: Traces, sample: int) -> Divergence | None:
+    """First difference of one sample, of everything that both report."""
+    found: list[tuple[tuple[int, int, int], Divergence]] = []
+    for order, quantity in enumerate(QUANTITIES):
+        mine: dict[str, NDArray[np.generic]] = dict(getattr(ours, quantity))
+        for rank, name in enumerate(mine):
+            if name in getattr(theirs, quantity):
+                divergence = first_divergence(ours, theirs, [name], (quantity,))
+                if divergence is not None:
+                    found.append(((divergence.step, rank, order), replace(divergence, sample=sample)))
+    return min(found, key=lambda f: f[0])[1] if found else None

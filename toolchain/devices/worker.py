@@ -1,0 +1,147 @@
+"""The process that runs a device; whatever happens to it, what it has finished stays.
+
+    python -m toolchain.devices.worker JOB.json
+
+`supervisor` writes the job and starts it. For every range of samples it leaves a file in the journal. If it fails for a
+reason that has a name, ``error.json`` has it. It ends when the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toolchain.datasets import Dataset, Samples, load_dataset
+from toolchain.deployment.bundle import Bundle, read_bundle
+from toolchain.deployment.target import Traces
+from toolchain.devices.device import Deployed, Device, TableDevice
+from toolchain.devices.finding import find_device
+from toolchain.devices.fingerprint import fingerprints
+from toolchain.devices.journal import Journal, Results
+from toolchain.errors import DelaylineError, InputError
+from toolchain.storage import write_atomically, write_json
+
+ERROR, TABLES, TRACES = "error.json", "tables.json", "traces-{sample}.npz"
+SETS = ("test", "valid", "train")
+WATCHED_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker has to do.
+
+    Attributes
+    ----------
+    bundle, device, set : which bundle on which device with which samples
+    journal : folder to leave results in
+    ranges : first and end of each run of samples
+    looked_into : samples whose traces are wanted, each in a file of its own; nothing else is done then
+    timeout_s : wall time of one run
+    parent : process that waits for the results
+    """
+
+    bundle: str
+    device: str
+    set: str
+    journal: str
+    ranges: list[tuple[int, int]]
+    looked_into: list[int]
+    timeout_s: float
+    parent: int
+
+    def write(self, path: Path) -> None:
+        """Write it for `main`."""
+        write_json(path, asdict(self))
+
+
+def samples_of(dataset: Dataset, name: str) -> Samples:
+    """One of the sets of a dataset; InputError if it is empty."""
+    if name not in SETS:
+        raise InputError(f"--set {name}: is none of {', '.join(SETS)}; give one of them")
+    chosen: Samples = getattr(dataset, name)
+    if chosen.labels.size == 0:
+        raise InputError(f"--set {name}: this dataset has no such samples; give another")
+    return chosen
+
+
+def main(job_file: Path) -> int:
+    """Do a job; returns the exit code."""
+    entries = json.loads(job_file.read_text(encoding="utf-8"))
+    job = Job(**{**entries, "ranges": [(int(a), int(b)) for a, b in entries["ranges"]]})
+    _end_with(job.parent)
+    try:
+        bundle = read_bundle(Path(job.bundle))
+        device = find_device(job.device, bundle.target)
+        _work(job, bundle, device)
+    except DelaylineError as error:
+        write_json(Path(job.journal) / ERROR, {"type": type(error).__name__, "message": str(error)})
+        return error.exit_code
+    return 0
+
+
+def _work(job: Job, bundle: Bundle, device: Device | TableDevice) -> None:
+    deployed = Deployed(bundle.target, bundle.quantised, bundle.recipe)
+    folder = Path(job.journal)
+    if isinstance(device, TableDevice):
+        compared = device.compare(deployed, bundle.path / bundle.target.vendor, timeout_s=job.timeout_s)
+        write_json(folder / TABLES, asdict(compared))
+        return
+    recipe = bundle.recipe
+    chosen = samples_of(load_dataset(recipe.dataset.task, recipe.dataset.options), job.set)
+    for sample in job.looked_into:
+        found = device.run(deployed, _part(chosen, sample, sample + 1), traces=True, timeout_s=job.timeout_s).traces
+        write_traces(folder / TRACES.format(sample=sample), found or Traces({}, {}, {}))
+    journal = Journal(folder)
+    for first, end in job.ranges:
+        started = time.monotonic()
+        run = device.run(deployed, _part(chosen, first, end), traces=device.exact, timeout_s=job.timeout_s)
+        seconds = time.monotonic() - started
+        prints = {} if run.traces is None else fingerprints(run.traces)
+        journal.keep(first, Results(run.prediction, prints, run.overflows, seconds, end - first))
+
+
+def _part(samples: Samples, first: int, end: int) -> Samples:
+    return Samples(samples.spikes.select(range(first, end)), samples.labels[first:end])
+
+
+def write_traces(path: Path, traces: Traces) -> None:
+    """Keep traces; `read_traces` reads them back."""
+    from io import BytesIO
+
+    content = BytesIO()
+    arrays = {f"{kind}/{name}": a for kind in ("u", "v", "spikes") for name, a in getattr(traces, kind).items()}
+    np.savez(content, **arrays)
+    write_atomically(path, content.getvalue())
+
+
+def read_traces(path: Path) -> Traces:
+    """What `write_traces` wrote."""
+    kinds: dict[str, dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]] = {"u": {}, "v": {}, "spikes": {}}
+    with np.load(path, allow_pickle=False) as archive:
+        for key in archive.files:
+            kind, _, name = key.partition("/")
+            kinds[kind][name] = archive[key]
+    return Traces(kinds["u"], kinds["v"], kinds["spikes"])  # type: ignore[arg-type]  # types are those of write_traces
+
+
+def _end_with(parent: int, end: Callable[[int], None] = os._exit) -> None:
+    """End this process once the one that waits for it is gone: nobody else may work on its journal by then."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCHED_EVERY_S)
+        end(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1])))
