@@ -143,7 +143,7 @@ def test_imports_run_one_way() -> None:
         {"kernels", "network", "objective", "observed", "readouts", "spikes", "storage"},
         {"event_graph", "recipe"},
         {"network_builder", "datasets"},
-        {"training", "deployment", "quantization", "interchange", "validation", "report"},
+        {"training", "deployment", "devices", "quantization", "interchange", "validation", "report"},
         {"cli", "bootstrap"},
     ]
     height = {name: level for level, floor in enumerate(floors) for name in floor}
@@ -288,6 +288,7 @@ def test_exit_codes_are_those_of_the_contract() -> None:
         "ValidationError": 1,
         "TargetLimitError": 3,
         "MissingDependencyError": 4,
+        "UnansweredError": 4,
     }
     assert all(issubclass(getattr(errors, name), errors.DelaylineError) for name in OURS)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import MODELS
+from tests.validation.bundles import validated
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
@@ -19,7 +20,6 @@ from toolchain.errors import InputError
 from toolchain.recipe import read_recipe
 from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.trainer import prepare, train
-from toolchain.validation.validate import validate
 
 RUNGS = ["float", "rounded_delays", "quantised_weights", "quantised_constants", "emulator"]
 
@@ -76,7 +76,7 @@ def test_a_bundle_computes_what_was_deployed_and_loses_nothing(run: RunFolder) -
     rungs = {r.rung: r.accuracy for r in report.ladder}
     assert abs(rungs["float"] - rungs["emulator"]) <= 0.005
     assert report.reasons == ["not compared with spynnaker: no vendor samples were asked for"]
-    assert validate(folder, "emulator", samples=None, timeout_s=60).accuracy == rungs["emulator"]
+    assert validated(folder, "emulator").ladder[0].accuracy == rungs["emulator"]
     longest = max(int(p.slots().max()) for p in read_bundle(folder).quantised.rounded.projections)
     assert 200 < longest <= 250
 
@@ -94,21 +94,20 @@ class OtherTables:
         return TableComparison(False, 100, 10, "core 3, PopTable, word 4: theirs 00000001, ours 00000000")
 
 
-def test_other_tables_fail_and_are_named(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_tables_fail_and_are_named(run: RunFolder) -> None:
     folder, report = deploy(run, OtherTables(), Options(), silent)
     assert report.verdict == "fail"
     assert report.reasons == ["spynnaker writes other tables: core 3, PopTable, word 4: theirs 00000001, ours 00000000"]
     assert "writes other tables: core 3" in (folder / "report.html").read_text()
-    monkeypatch.setattr("toolchain.deployment.bundle.find_target", lambda name: OtherTables())
-    found = validate(folder, "spynnaker", samples=None, timeout_s=60)
-    assert (found.equal, found.accuracy) == (False, None)
-    assert found.to_json()["tables"]["difference"].startswith("core 3")
+    found = validated(folder, "tests.devices.chips:other_tables")
+    assert (found.of("other_tables").equal, found.ladder, found.passed) == (False, [], False)
+    assert found.to_json()["devices"][0]["tables"]["difference"].startswith("core 3")
 
 
 def test_samples_of_tools_that_run_none_are_refused(run: RunFolder) -> None:
     folder, _ = deploy(run, target(), Options(vendor_samples=0), silent)
-    with pytest.raises(InputError, match="--samples 3: spynnaker lays a network out and runs no sample here"):
-        validate(folder, "spynnaker", samples=3, timeout_s=60)
+    with pytest.raises(InputError, match="--samples 3: spynnaker lays a network out and runs no sample; leave it out"):
+        validated(folder, "spynnaker", samples=3)
 
 
 @pytest.mark.parametrize("forward", ["rounded", "emulator"])

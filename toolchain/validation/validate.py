@@ -80,6 +80,8 @@ def validate(path: Path, request: Request, say: Say) -> Validation:
     names = _names(bundle, request)
     devices = {name: find_device(name, bundle.target) for name in names}
     request.gate.check_devices([d.name for d in devices.values()])
+    if request.samples is not None and all(isinstance(d, TableDevice) for d in devices.values()):
+        raise InputError(f"--samples {request.samples}: {names[0]} lays a network out and runs no sample; leave it out")
     recipe = bundle.recipe
     dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
     samples = samples_of(dataset, request.set_name)
@@ -205,9 +207,10 @@ class _Runs:
 def _in_words(compared: Sequence[str]) -> str:
     """What was compared: ``v, spikes of hidden; v of output``."""
     of: dict[str, list[str]] = {}
-    for name in compared:
-        quantity, _, population = name.partition("/")
-        of.setdefault(population, []).append(quantity)
+    for quantity in QUANTITIES:
+        for name in compared:
+            if name.startswith(f"{quantity}/"):
+                of.setdefault(name.partition("/")[2], []).append(quantity)
     return "every " + "; every ".join(f"{', '.join(quantities)} of {name}" for name, quantities in of.items())
 
 
