@@ -47,6 +47,7 @@ class Results:
     overflows : population -> event -> count
     seconds : wall time of the runs, without their start
     covered : samples that overflows and seconds are of; more than n where only a part of a run is asked for
+    peak_bytes : most memory that the process had taken by then
     """
 
     prediction: NDArray[np.int64]
@@ -54,6 +55,7 @@ class Results:
     overflows: Mapping[str, Mapping[str, int]]
     seconds: float
     covered: int
+    peak_bytes: int = 0
 
 
 class Journal:
@@ -71,6 +73,7 @@ class Journal:
         """Keep the results of a run of samples from `first` on."""
         end = first + results.prediction.size
         header = {"first": first, "end": end, "seconds": results.seconds, "overflows": results.overflows}
+        header["peak_bytes"] = results.peak_bytes
         prints = {f"{_PRINT}{name}": values for name, values in results.fingerprints.items()}
         save_arrays(self._file(first, end), {_PREDICTION: results.prediction, **prints}, header)
 
@@ -125,7 +128,8 @@ class Journal:
                 raise ValueError("sizes")
             if (header["first"], header["end"]) != (first, end):
                 raise ValueError("samples")
-            return Results(prediction, prints, dict(header["overflows"]), float(header["seconds"]), end - first)
+            seconds, peak_bytes = float(header["seconds"]), int(header["peak_bytes"])
+            return Results(prediction, prints, dict(header["overflows"]), seconds, end - first, peak_bytes)
         except (CheckpointError, ValueError, KeyError, TypeError):
             path.unlink(missing_ok=True)
             return None
@@ -223,4 +227,5 @@ def _joined(parts: list[Results]) -> Results:
         overflows,
         sum(part.seconds for part in parts),
         sum(part.covered for part in parts),
+        max(part.peak_bytes for part in parts),
     )

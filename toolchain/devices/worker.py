@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 import threading
 import time
@@ -104,7 +105,13 @@ def _work(job: Job, bundle: Bundle, device: Device | TableDevice) -> None:
         run = device.run(deployed, _part(chosen, first, end), traces=device.exact, timeout_s=job.timeout_s)
         seconds = time.monotonic() - started
         prints = {} if run.traces is None else fingerprints(run.traces)
-        journal.keep(first, Results(run.prediction, prints, run.overflows, seconds, end - first))
+        journal.keep(first, Results(run.prediction, prints, run.overflows, seconds, end - first, _peak_bytes()))
+
+
+def _peak_bytes() -> int:
+    """Most memory that this process has had, of which the system counts kilobytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _part(samples: Samples, first: int, end: int) -> Samples:

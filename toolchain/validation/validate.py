@@ -160,6 +160,7 @@ class _Runs:
             overflows=results.overflows,
             overflow_samples=results.covered if results.overflows else 0,
             seconds=results.seconds,
+            peak_bytes=results.peak_bytes,
         )
         return self._compared(found, name, device) if device.exact and device.name != EMULATOR else found
 
