@@ -21,7 +21,7 @@ from hardware_targets.loihi.integer_network import (
     IntegerProjection,
 )
 from hardware_targets.loihi.lava_export import write_lava_folder
-from hardware_targets.loihi.lava_runner import lava_version, run_lava
+from hardware_targets.loihi.lava_runner import LAVA, run_lava
 from tests.benchmarks.rows import Row, smaller_is_better
 from toolchain.spikes import SpikeTrains, bin_events
 
@@ -31,7 +31,7 @@ SAMPLES, OUR_SAMPLES, REPEATS = 4, 200, 5
 
 def measure() -> list[Row]:
     """One row, or none where Lava is absent."""
-    version = lava_version()
+    version = LAVA.version()
     if version is None:
         print("loihi_emulator_vs_lava: left out, lava-nc is absent (`delayline doctor` says how to get it)")
         return []

@@ -14,18 +14,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hardware_targets.spinnaker import spynnaker_runner
+from hardware_targets import vendor_python
 from hardware_targets.spinnaker.emulator import emulate
 from hardware_targets.spinnaker.integer_network import IntegerNetwork
 from hardware_targets.spinnaker.spynnaker_export import write_spynnaker_folder
 from hardware_targets.spinnaker.spynnaker_runner import (
     INTERPRETER_VARIABLE,
+    SPYNNAKER,
     compare_tables,
     describe_exported,
     exported_tables,
     run_board,
-    spynnaker_status,
-    spynnaker_version,
 )
 from hardware_targets.spinnaker.table_comparison import compare_words, read_written
 from hardware_targets.spinnaker.tables import TableCore, Tables, build_tables
@@ -275,17 +274,17 @@ def test_a_missing_spynnaker_is_named_with_the_remedy(
     monkeypatch.setenv(INTERPRETER_VARIABLE, str(tmp_path / "absent"))
     with pytest.raises(MissingDependencyError, match=r"absent does not start \(No such file or directory\)"):
         run_board(folder, samples=1, timeout_s=60)
-    assert spynnaker_status().startswith(f"{INTERPRETER_VARIABLE}={tmp_path / 'absent'} does not run")
-    monkeypatch.setattr(spynnaker_runner, "version_in", lambda python, package: None)
-    assert spynnaker_version() is None
-    assert spynnaker_status().endswith(
+    assert SPYNNAKER.status().startswith(f"{INTERPRETER_VARIABLE}={tmp_path / 'absent'} does not run")
+    monkeypatch.setattr(vendor_python, "version_in", lambda python, package: None)
+    assert SPYNNAKER.version() is None
+    assert SPYNNAKER.status().endswith(
         "; `pip install 'delayline[spinnaker]'`, or set DELAYLINE_SPYNNAKER_PYTHON to a Python that has it"
     )
 
 
 @needs_spynnaker
 def test_status_names_version_and_interpreter() -> None:
-    assert spynnaker_status() == f"sPyNNaker {spynnaker_version()} in {sys.executable}"
+    assert SPYNNAKER.status() == f"sPyNNaker {SPYNNAKER.version()} in {sys.executable}"
 
 
 def test_unusable_requests_and_folders_are_refused(folder: Path, network: IntegerNetwork) -> None:
