@@ -348,8 +348,11 @@ if __name__ == "__main__":
 
 
 @pytest.mark.lava
-def test_recorded_traces_are_those_of_monitors(tmp_path: Path) -> None:
-    network, spikes = random_network(0)
+def test_traces_are_those_of_lavas_own_models_with_monitors(tmp_path: Path) -> None:
+    """Without the models that record, and those that sort weights by delay once; one of each kind is delayed."""
+    network, spikes = random_network(13)
+    delayed = [p for p in network.projections if p.slots.max() > 0]
+    assert {p.mask is None for p in delayed} == {True, False}
     write_lava_folder(network, spikes, None, tmp_path)
     traces = run_lava(tmp_path, samples=1, timeout_s=120)
     run = subprocess.run(
