@@ -21,6 +21,8 @@ from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.trainer import prepare, train
 from toolchain.validation.validate import validate
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 RUNGS = ["float", "rounded_delays", "quantised_weights", "quantised_constants", "emulator"]
 
 

@@ -30,6 +30,8 @@ from toolchain.training.trainer import prepare as prepare_training
 from toolchain.training.trainer import train
 from toolchain.validation.validate import validate
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 EXTEND = Options(extend_delays=True)
 
 

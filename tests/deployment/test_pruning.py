@@ -30,6 +30,8 @@ from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.trainer import prepare as prepare_training
 from toolchain.training.trainer import train
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 PROJECTIONS = (
     "{from: input, to: hidden, weight: {normal: {mean: 0.6, sd: 0.4}}, delay: {uniform: {low: 0, high: 100}}, "
     "learn_delay: true, density: 0.4}, "

@@ -15,6 +15,8 @@ from toolchain.errors import TargetLimitError
 from toolchain.training.run_folder import RunFolder
 from toolchain.validation.validate import validate
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 OVERFLOW = r"^population \w+: in sample \d+, neuron \d+, step \d+, the (current|voltage) -?\d+ .*; raise deployment\."
 
 

@@ -22,6 +22,8 @@ from toolchain.spikes import SpikeTrains
 from toolchain.training.run_folder import RunFolder
 from toolchain.validation.validate import validate
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 @pytest.fixture
 def folder(trained_run: RunFolder, tmp_path: Path) -> Path:
