@@ -23,7 +23,7 @@ N_COUNTS = 5
 """Columns of `Records.counts`."""
 
 STEP, POPULATION, NEURON, EVENT, VALUE = 0, 1, 2, 3, 4
-"""Columns of `Records.overflow`."""
+"""Columns of `Records.overflow`, in the order in which `emulation.refuse_overflow` reads them."""
 
 NOTHING, SUM_WRAPPED, CURRENT_WRAPPED, VOLTAGE_CLIPPED, READOUT_SPIKED = 0, 1, 2, 3, 4
 """What may stand in the column `EVENT`."""

@@ -1,4 +1,4 @@
-"""README.md of a bundle's Lava folder, and what it tells a person to expect."""
+"""README.md of a bundle's Lava folder."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ N_COUNTS = 7
 """Columns of `Records.counts`."""
 
 TICK, POPULATION, NEURON, EVENT, VALUE = range(5)
-"""Columns of `Records.overflow`."""
+"""Columns of `Records.overflow`, in the order in which `emulation.refuse_overflow` reads them."""
 
 NOTHING, EXC_SATURATED, INH_SATURATED, EXC_WRAPPED, INH_WRAPPED, CURRENT_WRAPPED, VOLTAGE_WRAPPED = range(7)
 """What may stand in the column `EVENT`."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.deployment.fakes import FaultyVendor
+from tests.deployment.fakes import FaultyVendor, silent
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.deployment.target import Traces
@@ -21,10 +21,6 @@ from toolchain.training.run_folder import RunFolder
 from toolchain.validation.validate import validate
 
 RUNGS = ["float", "rounded_delays", "quantised_weights", "quantised_constants", "emulator", "vendor"]
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import MODELS
+from tests.deployment.fakes import silent
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
@@ -24,10 +25,6 @@ from toolchain.validation.validate import validate
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
 RUNGS = ["float", "rounded_delays", "quantised_weights", "quantised_constants", "emulator"]
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 def run_of(path: Path, *overrides: str) -> RunFolder:

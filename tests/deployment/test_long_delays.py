@@ -16,7 +16,7 @@ import yaml
 
 from hardware_targets.loihi.target import LoihiQuantised
 from tests.conftest import MODELS
-from tests.deployment.fakes import FaultyVendor
+from tests.deployment.fakes import FaultyVendor, silent
 from toolchain.deployment.bundle import MANIFEST, NETWORK, read_bundle
 from toolchain.deployment.deploy import Options, deploy, prepare
 from toolchain.deployment.target import Quantised, Traces
@@ -33,10 +33,6 @@ from toolchain.validation.validate import validate
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
 EXTEND = Options(extend_delays=True)
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 def long_recipe(*more: str) -> Recipe:

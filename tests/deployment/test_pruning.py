@@ -17,7 +17,7 @@ from hardware_targets.loihi.integer_network import IntegerNetwork
 from hardware_targets.loihi.limits import read_limits
 from hardware_targets.loihi.target import LoihiQuantised
 from tests.conftest import MODELS
-from tests.deployment.fakes import FaultyVendor
+from tests.deployment.fakes import FaultyVendor, silent
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy, prepare
 from toolchain.deployment.target import Quantised, find_target
@@ -51,10 +51,6 @@ SPARSE = (
     "deployment.calibration_samples=20",
     "deployment.extend_delays=true",
 )
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 @pytest.fixture(scope="module")

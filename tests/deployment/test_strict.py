@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.runner import run_cli
-from tests.deployment.fakes import CarelessTarget, FaultyVendor
+from tests.deployment.fakes import CarelessTarget, FaultyVendor, silent
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.errors import TargetLimitError
@@ -18,10 +18,6 @@ from toolchain.validation.validate import validate
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
 OVERFLOW = r"^population \w+: in sample \d+, neuron \d+, step \d+, the (current|voltage) -?\d+ .*; raise deployment\."
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 @pytest.fixture
