@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.array_files import checked
 from hardware_targets.loihi import relays
 from hardware_targets.loihi.chips import check_budget
 from hardware_targets.loihi.constants import shared_constants
@@ -227,10 +228,17 @@ class LoihiTarget:
 
     def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
         """Round a network at the scales of its format and emulate it."""
-        from hardware_targets.loihi.observation import observe
+        from hardware_targets.loihi.emulator import Emulator
         from hardware_targets.loihi.quantiser import round_at
+        from hardware_targets.loihi.rounding import SHIFT
+        from hardware_targets.observation import observe
 
-        return observe(round_at(network, _known_scales(hint), self._limits), spikes)
+        integers = round_at(network, _known_scales(hint), self._limits)
+        emulator = Emulator(integers)
+        # u and v take 4 bytes each, a spike 1.
+        return observe(
+            lambda some: emulator.run(some, traces=True), integers.simulated, spikes, one=SHIFT, bytes_per_neuron=9
+        )
 
     def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
         """Put neurons on cores, relays as any others; the spikes are those that the emulator counts.
@@ -309,15 +317,15 @@ class LoihiTarget:
 
     def vendor_status(self) -> str:
         """Version of lava-nc, or the remedy where it is missing."""
-        from hardware_targets.loihi.lava_runner import lava_status
+        from hardware_targets.loihi.lava_runner import LAVA
 
-        return lava_status()
+        return LAVA.status()
 
     def vendor_present(self) -> bool:
         """Whether lava-nc is installed where it would be run."""
-        from hardware_targets.loihi.lava_runner import lava_version
+        from hardware_targets.loihi.lava_runner import LAVA
 
-        return lava_version() is not None
+        return LAVA.version() is not None
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> LoihiQuantised:
         """Rebuild a quantised network from a bundle, checking every index and range in it."""
@@ -335,9 +343,9 @@ class LoihiTarget:
                 IntegerProjection(
                     p.source,
                     p.target,
-                    _checked(arrays[f"integer.{p.name}.weight"], np.int32, p.weight.shape),
+                    checked(arrays[f"integer.{p.name}.weight"], np.int32, p.weight.shape),
                     int(header["exponents"][p.name]),
-                    _checked(arrays[f"integer.{p.name}.slots"], np.int64, p.weight.shape),
+                    checked(arrays[f"integer.{p.name}.slots"], np.int64, p.weight.shape),
                     p.mask,
                 )
                 for p in trained.projections
@@ -367,12 +375,6 @@ def _known_scales(hint: Mapping[str, Any]) -> dict[str, float]:
     ):
         raise CheckpointError(f"checkpoint: scales {scales!r} of its number format are no finite numbers above 0")
     return {str(name): float(scale) for name, scale in scales.items()}
-
-
-def _checked(array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    if array.dtype != dtype or array.shape != shape:
-        raise ValueError(f"array is {array.dtype}{array.shape}, must be {np.dtype(dtype)}{shape}")
-    return array
 
 
 def _loihi(quantised: Quantised) -> LoihiQuantised:

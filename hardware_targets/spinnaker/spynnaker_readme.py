@@ -1,34 +1,8 @@
-"""README.md of a bundle's sPyNNaker folder, and what it tells a person to expect."""
+"""README.md of a bundle's sPyNNaker folder."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from hardware_targets.class_reading import classify
 from hardware_targets.spinnaker.clearing import Clearing
-
-
-def accuracy_line(reading: str, values: NDArray[Any] | None, labels: NDArray[np.int64] | None) -> str:
-    """The line of the accuracy that a run of all samples must print, or why there is none.
-
-    Parameters
-    ----------
-    values : v or spikes of the one output, (n_samples, n_steps, n); None where there are several
-    """
-    if labels is None or values is None:
-        return "(no line of accuracy, for want of labels or of a single output)"
-    right = int(np.sum(classify(reading, values) == labels))
-    return f"accuracy {right / labels.size:.4f} ({right} of {labels.size} right)"
-
-
-def digest_of(traces: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 of all traces in the order of their names, each row by row."""
-    return hashlib.sha256(b"".join(np.ascontiguousarray(traces[key]).tobytes() for key in sorted(traces))).hexdigest()
 
 
 def together_text(clearing: Clearing | None, refused: str | None, dt_ms: float) -> str:

@@ -110,13 +110,20 @@ class SpinnakerTarget:
 
     def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
         """Round a network at the scales and shifts of its format and emulate it."""
-        from hardware_targets.spinnaker.observation import observe
+        from hardware_targets.observation import observe
+        from hardware_targets.spinnaker.emulator import Emulator
+        from hardware_targets.spinnaker.integer_network import ONE
         from hardware_targets.spinnaker.rounding import round_network
 
         known = _known(hint)
         delays = round_delays(network, self.largest_slot(), self.name, clip=False, extend=True)
         scales, shifts = ({name: pair[i] for name, pair in known.items()} for i in (0, 1))
-        return observe(round_network(delays.network, scales, shifts), spikes)  # type: ignore[arg-type]
+        integers = round_network(delays.network, scales, shifts)  # type: ignore[arg-type]
+        emulator = Emulator(integers)
+        # Synaptic values of both types and v take 4 bytes each, a spike 1.
+        return observe(
+            lambda some: emulator.run(some, traces=True), integers.simulated, spikes, one=ONE, bytes_per_neuron=13
+        )
 
     def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
         """Put neurons on cores as sPyNNaker does; it does not ask how much they spike."""
@@ -208,15 +215,15 @@ class SpinnakerTarget:
 
     def vendor_status(self) -> str:
         """Version of sPyNNaker, or the remedy where it is missing."""
-        from hardware_targets.spinnaker.spynnaker_runner import spynnaker_status
+        from hardware_targets.spinnaker.spynnaker_runner import SPYNNAKER
 
-        return spynnaker_status()
+        return SPYNNAKER.status()
 
     def vendor_present(self) -> bool:
         """Whether sPyNNaker is installed."""
-        from hardware_targets.spinnaker.spynnaker_runner import spynnaker_version
+        from hardware_targets.spinnaker.spynnaker_runner import SPYNNAKER
 
-        return spynnaker_version() is not None
+        return SPYNNAKER.version() is not None
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> SpinnakerQuantised:
         """Rebuild a quantised network from a bundle, checking every shape and range in it."""

@@ -19,6 +19,8 @@ from tests.cli.runner import Finished, run_cli
 from tests.conftest import MODELS
 from toolchain.training.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 Cli = Callable[..., Finished]
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.cli.runner import Finished, run_cli
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 Cli = Callable[..., Finished]
 RUN = "runs/sequence-1"
 LONG = (

@@ -14,6 +14,8 @@ from hardware_targets.loihi.limits import ChipLimits, read_limits
 from tests.cli.runner import Finished, run_cli
 from toolchain.training.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 Cli = Callable[..., Finished]
 RUN = "runs/sequence-1"
 SMALL = (

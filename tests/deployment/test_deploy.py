@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.deployment.fakes import FaultyVendor
+from tests.deployment.fakes import FaultyVendor, silent
 from tests.validation.bundles import validated
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
@@ -21,10 +21,6 @@ from toolchain.storage import write_atomically
 from toolchain.training.run_folder import RunFolder
 
 RUNGS = ["float", "rounded_delays", "quantised_weights", "quantised_constants", "emulator", "vendor"]
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 @pytest.fixture

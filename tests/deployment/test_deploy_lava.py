@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.conftest import MODELS
+from tests.deployment.fakes import silent
 from tests.validation.bundles import validated
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
@@ -27,10 +28,6 @@ from toolchain.training.trainer import prepare, train
 
 RUNGS = ["float", "rounded_delays", "quantised_weights", "quantised_constants", "emulator", "vendor"]
 FIRST_NETWORK = Path(__file__).parents[2] / "docs" / "first_network.md"
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 @pytest.mark.lava

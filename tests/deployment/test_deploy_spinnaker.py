@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import MODELS
+from tests.deployment.fakes import silent
 from tests.validation.bundles import validated
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.bundle import read_bundle
@@ -21,11 +22,9 @@ from toolchain.recipe import read_recipe
 from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.trainer import prepare, train
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 RUNGS = ["float", "rounded_delays", "quantised_weights", "quantised_constants", "emulator"]
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 def run_of(path: Path, *overrides: str) -> RunFolder:

@@ -16,7 +16,7 @@ import yaml
 
 from hardware_targets.loihi.target import LoihiQuantised
 from tests.conftest import MODELS
-from tests.deployment.fakes import FaultyVendor
+from tests.deployment.fakes import FaultyVendor, silent
 from tests.validation.bundles import validated
 from toolchain.deployment.bundle import MANIFEST, NETWORK, read_bundle
 from toolchain.deployment.deploy import Options, deploy, prepare
@@ -30,11 +30,9 @@ from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.trainer import prepare as prepare_training
 from toolchain.training.trainer import train
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 EXTEND = Options(extend_delays=True)
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 def long_recipe(*more: str) -> Recipe:

@@ -8,18 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.cli.runner import run_cli
-from tests.deployment.fakes import CarelessTarget, FaultyVendor
+from tests.deployment.fakes import CarelessTarget, FaultyVendor, silent
 from tests.validation.bundles import validated
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.errors import TargetLimitError
 from toolchain.training.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 OVERFLOW = r"^population \w+: in sample \d+, neuron \d+, step \d+, the (current|voltage) -?\d+ .*; raise deployment\."
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 
 from hardware_targets.loihi import Loihi2Target
 from tests.cli.runner import run_cli
-from tests.loihi import needs_lava
 from tests.loihi.lava_loihi_stand_in import write_stand_in
 from tests.validation.bundles import validated
 from toolchain.datasets import Samples, load_dataset
@@ -23,6 +22,8 @@ from toolchain.devices.own import ChipDevice, EmulatorDevice
 from toolchain.errors import InputError
 from toolchain.spikes import SpikeTrains
 from toolchain.training.run_folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 @pytest.fixture
@@ -96,7 +97,6 @@ def test_a_bundle_for_loihi1_is_not_run_on_loihi2(
 
 
 @pytest.mark.lava
-@needs_lava
 def test_command_says_what_is_missing_and_runs_where_it_is_not(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -14,18 +14,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hardware_targets.spinnaker import spynnaker_runner
+from hardware_targets import vendor_python
 from hardware_targets.spinnaker.emulator import emulate
 from hardware_targets.spinnaker.integer_network import IntegerNetwork
 from hardware_targets.spinnaker.spynnaker_export import write_spynnaker_folder
 from hardware_targets.spinnaker.spynnaker_runner import (
     INTERPRETER_VARIABLE,
+    SPYNNAKER,
     compare_tables,
     describe_exported,
     exported_tables,
     run_board,
-    spynnaker_status,
-    spynnaker_version,
 )
 from hardware_targets.spinnaker.table_comparison import compare_words, read_written
 from hardware_targets.spinnaker.tables import TableCore, Tables, build_tables
@@ -62,26 +61,29 @@ def folder(tmp_path: Path, original: Path) -> Path:
 def written(tmp_path_factory: pytest.TempPathFactory, original: Path) -> Path:
     """What sPyNNaker itself wrote for the exported script, with nothing of ours on its path."""
     scratch = tmp_path_factory.mktemp("virtual")
+    before = sorted(original.rglob("*"))
     done = run_script(original, scratch, "--virtual", "tables", stand_in=False)
     assert done.returncode == 0, done.stderr
     assert "Exception ignored" not in done.stderr
     assert sorted(p.name for p in scratch.iterdir()) == ["home", "tables"]
     assert list((scratch / "home").iterdir()) == [], "no file of the user is touched"
+    assert sorted(original.rglob("*")) == before
     return scratch / "tables"
 
 
 @needs_spynnaker
-def test_the_exported_script_leads_to_our_tables(folder: Path, network: IntegerNetwork) -> None:
-    """Delays beyond the slots of a core: two delay extensions, and every word of every core."""
+def test_the_exported_script_leads_to_our_tables(written: Path, network: IntegerNetwork) -> None:
+    """Delays beyond the slots of a core: two delay extensions, and every word of every core.
+
+    `compare_tables` itself, which runs the script and reads what it wrote, is part of tests/deployment.
+    """
     tables = build_tables(network, extended_plan(network))
     assert {c.core.vertex for c in tables.cores if c.core.extension} == {"in_delayed", "hidden layer_delayed"}
-    before = sorted(folder.rglob("*"))
-    found = compare_tables(folder, tables, timeout_s=300)
+    found = compare_words(read_written(written), tables)
     assert found.difference is None
     assert found.equal
     assert found.words == sum(words.size for c in tables.cores for words in c.regions.values())
     assert found.synapses == sum(p.n_synapses for p in network.projections)
-    assert sorted(folder.rglob("*")) == before
 
 
 @needs_spynnaker
@@ -275,17 +277,17 @@ def test_a_missing_spynnaker_is_named_with_the_remedy(
     monkeypatch.setenv(INTERPRETER_VARIABLE, str(tmp_path / "absent"))
     with pytest.raises(MissingDependencyError, match=r"absent does not start \(No such file or directory\)"):
         run_board(folder, samples=1, timeout_s=60)
-    assert spynnaker_status().startswith(f"{INTERPRETER_VARIABLE}={tmp_path / 'absent'} does not run")
-    monkeypatch.setattr(spynnaker_runner, "version_in", lambda python, package: None)
-    assert spynnaker_version() is None
-    assert spynnaker_status().endswith(
+    assert SPYNNAKER.status().startswith(f"{INTERPRETER_VARIABLE}={tmp_path / 'absent'} does not run")
+    monkeypatch.setattr(vendor_python, "version_in", lambda python, package: None)
+    assert SPYNNAKER.version() is None
+    assert SPYNNAKER.status().endswith(
         "; `pip install 'delayline[spinnaker]'`, or set DELAYLINE_SPYNNAKER_PYTHON to a Python that has it"
     )
 
 
 @needs_spynnaker
 def test_status_names_version_and_interpreter() -> None:
-    assert spynnaker_status() == f"sPyNNaker {spynnaker_version()} in {sys.executable}"
+    assert SPYNNAKER.status() == f"sPyNNaker {SPYNNAKER.version()} in {sys.executable}"
 
 
 def test_unusable_requests_and_folders_are_refused(folder: Path, network: IntegerNetwork) -> None:
