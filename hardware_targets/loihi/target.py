@@ -17,7 +17,9 @@ from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopula
 from hardware_targets.loihi.limits import ChipLimits, read_limits
 from hardware_targets.loihi.mapping import place_network, place_plan
 from toolchain.deployment.plan import NetworkPlan
+from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import (
+    NOTHING_ASKED,
     ConstantError,
     EmulatedResponses,
     Placement,
@@ -166,9 +168,9 @@ class LoihiTarget:
         """From the limit file."""
         return self._limits["slot_max"]
 
-    def check_budget(self, *, cores: int | None, chips: int | None) -> None:
+    def check_budget(self, *, cores: int | None, request: PlacementRequest) -> None:
         """Against the limit file."""
-        check_budget(self._limits, cores, chips)
+        check_budget(self._limits, cores, request.chips)
 
     def prune(
         self,
@@ -232,7 +234,9 @@ class LoihiTarget:
 
         return observe(round_at(network, _known_scales(hint), self._limits), spikes)
 
-    def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
+    def place(
+        self, quantised: Quantised, *, spikes: SpikeTrains | None = None, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put neurons on cores, relays as any others; the spikes are those that the emulator counts.
 
         What relays take has rows of its own among the resources.
@@ -243,15 +247,17 @@ class LoihiTarget:
 
             counts = emulate(ours.on_chip, spikes).neuron_counts
             rates = {name: array.mean(axis=0) for name, array in counts.items()}
-        placement = place_network(ours.on_chip, self._limits, chips=chips, rates=rates)
+        placement = place_network(ours.on_chip, self._limits, chips=request.chips, rates=rates)
         if ours.extended is None:
             return placement
         taken = relays.relay_resources(ours.extended, placement, self._limits)
         return replace(placement, resources=(*placement.resources, *taken))
 
-    def place_plan(self, plan: NetworkPlan, *, clip_delays: bool, chips: int | None = None) -> Placement:
+    def place_plan(
+        self, plan: NetworkPlan, *, clip_delays: bool, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put a network on cores that is not trained yet."""
-        return place_plan(plan, self._limits, clip_delays=clip_delays, chips=chips)
+        return place_plan(plan, self._limits, clip_delays=clip_delays, chips=request.chips)
 
     def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
         """Run all samples in the chip's integers; `strict` refuses a wrap, a clip and a spike of a readout."""
@@ -288,8 +294,9 @@ class LoihiTarget:
         folder: Path,
         *,
         readout: Reading,
+        request: PlacementRequest = NOTHING_ASKED,
     ) -> Path:
-        """Write the Lava folder."""
+        """Write the Lava folder; a Lava process knows no cores, so nothing of the placement is in it."""
         from hardware_targets.loihi.lava_export import write_lava_folder
 
         exported = folder / "lava"

@@ -103,14 +103,19 @@ class Plan:
             if core.place:
                 chip = (core.place.x, core.place.y)
                 sdram[chip] = sdram.get(chip, 0) + use[core.vertex].sdram
-        boards = limits.table["boards"]
         slots = 2 ** limits["ring_buffer_bits"] * limits["ring_buffer_entry_bytes"]
         senders = sum(len(self.of(vertex)) for vertex in self.keys)
         least = -(-len(self.cores) // (limits["cores_per_chip"] - limits["system_cores_per_chip"]))
         chips = Resource("chips", len(sdram) or least, self.boards * self.board.n_chips, "chips", self.board.source)
         stages = max(layout.stages.values(), default=0)
         return (
-            Resource("boards", self.boards, self.boards, "boards", boards.note),
+            Resource(
+                "boards",
+                self.boards,
+                self.boards,
+                "boards",
+                f"of version {self.board.version}, {self.board.n_chips} chips",
+            ),
             chips,
             Resource("cores", len(self.cores), self.boards * self.board.n_usable(limits), "cores", self.board.source),
             self._row("neurons_per_core", max(layout.neurons.values(), default=0)),

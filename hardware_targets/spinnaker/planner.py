@@ -79,7 +79,7 @@ def choose_layout(
         )
     if best.n_cores > room:
         fits = room_for(limits, room, given, holds)
-        raise TargetLimitError(too_many_cores(best, room, board.n_usable(limits), fits))
+        raise TargetLimitError(too_many_cores(best, room, limits, fits))
     return Choice(best, allowed, frozenset(given))
 
 

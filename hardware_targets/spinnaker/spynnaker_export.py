@@ -33,7 +33,7 @@ from hardware_targets.spinnaker.emulator import Emulation, check_sources, emulat
 from hardware_targets.spinnaker.integer_network import INHIBITORY, ONE, IntegerNetwork, IntegerPopulation
 from hardware_targets.spinnaker.plan import Plan
 from hardware_targets.spinnaker.pynn_view import SynapseList, population_parameters, synapse_lists
-from hardware_targets.spinnaker.spynnaker_readme import README, accuracy_line, digest_of, together_text
+from hardware_targets.spinnaker.spynnaker_readme import README, accuracy_line, digest_of, planned_text, together_text
 from hardware_targets.spinnaker.spynnaker_template import BUILD, HEAD, LIST, NEURONS, SOURCE, TAIL
 from hardware_targets.spinnaker.tables import build_tables
 from toolchain.errors import InputError
@@ -106,6 +106,7 @@ def write_spynnaker_folder(
         "readout": output,
         "reading": readout,
         "boards": plan.boards,
+        "board_version": plan.board.version,
         "clearing": None if clearing is None else {**clearing.to_json(), "nA": _currents(network, clearing)},
         "not_clearable": refused,
     }
@@ -126,6 +127,8 @@ def write_spynnaker_folder(
             f"- {p.name}: {p.kind}, {p.size} neurons; {plan.reasons[p.name]}" for p in network.populations
         ),
         projections="\n".join(f"- {_about_list(s)}" for s in lists),
+        planned=planned_text(plan.boards, plan.board.version, plan.board.n_chips),
+        version=plan.board.version,
         together=together_text(clearing, refused, network.dt_ms),
         n_samples=spikes.n_samples,
         n_steps=spikes.n_steps,

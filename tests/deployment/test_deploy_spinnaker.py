@@ -14,6 +14,7 @@ from tests.conftest import MODELS
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
+from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import Target, find_target
 from toolchain.errors import InputError
 from toolchain.recipe import read_recipe
@@ -86,11 +87,15 @@ class OtherTables:
 
     def __init__(self) -> None:
         self._target = target()
+        self.asked: list[PlacementRequest] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._target, name)
 
-    def compare_tables(self, quantised: Any, exported: Path, *, timeout_s: float) -> TableComparison:
+    def compare_tables(
+        self, quantised: Any, exported: Path, *, timeout_s: float, request: PlacementRequest
+    ) -> TableComparison:
+        self.asked.append(request)
         return TableComparison(False, 100, 10, "core 3, PopTable, word 4: theirs 00000001, ours 00000000")
 
 
@@ -103,6 +108,18 @@ def test_other_tables_fail_and_are_named(run: RunFolder, monkeypatch: pytest.Mon
     found = validate(folder, "spynnaker", samples=None, timeout_s=60)
     assert (found.equal, found.accuracy) == (False, None)
     assert found.to_json()["tables"]["difference"].startswith("core 3")
+
+
+def test_a_bundle_is_compared_with_the_placement_that_was_asked_for(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = OtherTables()
+    folder, report = deploy(run, other, Options(chips=4), silent)
+    assert {r.name: r.limit for r in report.placement.resources}["chips"] == 4
+    assert json.loads((folder / "spynnaker" / "network.json").read_text())["board_version"] == 3
+    monkeypatch.setattr("toolchain.deployment.bundle.find_target", lambda name: other)
+    validate(folder, "spynnaker", samples=None, timeout_s=60)
+    assert other.asked == [PlacementRequest(4)] * 2
 
 
 def test_samples_of_tools_that_run_none_are_refused(run: RunFolder) -> None:

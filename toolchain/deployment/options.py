@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolchain.deployment.request import PlacementRequest
 from toolchain.errors import InputError
 
 
@@ -45,3 +46,8 @@ class Options:
             raise InputError(f"--prune {self.prune:g}: must be a share of the synapses, 0 or more and below 1")
         if self.cores is not None and self.cores < 1:
             raise InputError(f"--cores {self.cores}: must be 1 or more")
+
+    @property
+    def request(self) -> PlacementRequest:
+        """What is asked of the placement."""
+        return PlacementRequest(self.chips)

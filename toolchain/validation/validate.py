@@ -125,7 +125,9 @@ def _by_tables(bundle: Bundle, device: str, samples: int | None, timeout_s: floa
     if samples is not None or strict:
         given = "--strict" if samples is None else f"--samples {samples}"
         raise InputError(f"{given}: {device} lays a network out and runs no sample here; leave it out")
-    tables = bundle.target.compare_tables(bundle.quantised, bundle.path / device, timeout_s=timeout_s)
+    tables = bundle.target.compare_tables(
+        bundle.quantised, bundle.path / device, timeout_s=timeout_s, request=bundle.request
+    )
     words = f"every one of {tables.words} words of its tables"
     return ValidationResult(device, 0, None, tables.equal, None, words, tables)
 
