@@ -36,7 +36,7 @@ from hardware_targets.spinnaker.pynn_view import SynapseList, population_paramet
 from hardware_targets.spinnaker.spynnaker_readme import README, accuracy_line, digest_of, planned_text, together_text
 from hardware_targets.spinnaker.spynnaker_template import BUILD, HEAD, LIST, NEURONS, SOURCE, TAIL
 from hardware_targets.spinnaker.tables import build_tables
-from toolchain.errors import InputError
+from toolchain.errors import InputError, TargetLimitError
 from toolchain.objective import Reading
 from toolchain.spikes import SpikeTrains
 from toolchain.storage import write_json
@@ -65,6 +65,7 @@ def write_spynnaker_folder(
     folder: Path,
     *,
     readout: Reading,
+    allow_misplaced: bool = False,
 ) -> None:
     """Write the network, the samples, the script that runs them and all tables into `folder`, which is created.
 
@@ -74,6 +75,7 @@ def write_spynnaker_folder(
     spikes : at least one sample and one step; units are the neurons of the spike sources in order
     labels : (n_samples,) integers, or None; with labels and one output the script prints an accuracy
     readout : how it reads a class (`toolchain.objective`)
+    allow_misplaced : also write what sPyNNaker would map wrongly, to compare with what it does
 
     Raises
     ------
@@ -82,8 +84,13 @@ def write_spynnaker_folder(
     InputError
         If spikes or labels do not fit the network.
     TargetLimitError
-        If a row or an entry of a table is larger than its field.
+        If a row or an entry of a table is larger than its field, or sPyNNaker would put synapses into wrong rows.
     """
+    if plan.misplaced and not allow_misplaced:
+        raise TargetLimitError(
+            f"projection {plan.misplaced[0]}: in this layout sPyNNaker 7.4.1 puts synapses of "
+            f"{', '.join(plan.misplaced)} into wrong rows; leave the neurons a core to the planner"
+        )
     check_sources(network, spikes)
     samples = _samples(spikes, labels)
     result = emulate(network, spikes, traces=True)

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from hardware_targets.spinnaker import spynnaker_runner
 from hardware_targets.spinnaker.emulator import emulate
 from hardware_targets.spinnaker.integer_network import IntegerNetwork
+from hardware_targets.spinnaker.limits import read_limits
+from hardware_targets.spinnaker.plan import Plan, make_plan
+from hardware_targets.spinnaker.problem import problem_of_network
 from hardware_targets.spinnaker.spynnaker_export import write_spynnaker_folder
 from hardware_targets.spinnaker.spynnaker_runner import (
     INTERPRETER_VARIABLE,
@@ -33,7 +36,7 @@ from tests.oracles.spynnaker_board import installed
 from tests.spinnaker.exported import ROOT, export, extended_plan, run_script, samples, small_network
 from tests.spinnaker.mapped import plan_of, population, projection
 from tests.spinnaker.pynn_stand_in import write_stand_in
-from toolchain.errors import BundleError, InputError, MissingDependencyError
+from toolchain.errors import BundleError, InputError, MissingDependencyError, TargetLimitError
 
 needs_spynnaker = pytest.mark.skipif(not installed(), reason="sPyNNaker is not installed; pip install -e .[spinnaker]")
 
@@ -151,9 +154,8 @@ def test_the_order_of_synapses_within_a_row_is_no_difference(written: Path, netw
     assert compare_words(read_written(written), swapped).equal
 
 
-@pytest.mark.slow
-@needs_spynnaker
-def test_rows_that_spynnaker_misplaces_are_named_as_its_defect(tmp_path: Path) -> None:
+def misplaced_network() -> tuple[IntegerNetwork, Plan]:
+    """Two extension stages between cores of unequal size."""
     rng = np.random.default_rng(5)
     shape = (90, 70)
     weight = np.where(rng.random(shape) < 0.2, rng.integers(1, 500, shape), 0)
@@ -161,9 +163,26 @@ def test_rows_that_spynnaker_misplaces_are_named_as_its_defect(tmp_path: Path) -
     weight[0, 0], delay[0, 0] = 9, 384
     populations = (population("in", 90, kind="spike_source"), population("hidden", 70))
     network = IntegerNetwork(1.0, populations, (projection("in", "hidden", weight, delay),))
-    plan = plan_of(network, {"in": 40, "hidden": 50})
+    return network, plan_of(network, {"in": 40, "hidden": 50})
+
+
+def test_what_spynnaker_would_misplace_is_not_written(tmp_path: Path) -> None:
+    network, plan = misplaced_network()
+    spikes = samples(network, 1, 5)
+    with pytest.raises(TargetLimitError, match=r"projection in->hidden: .* into wrong rows; leave the neurons a core"):
+        write_spynnaker_folder(network, plan, spikes, None, tmp_path / "x", readout="first_spike")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(TargetLimitError, match=r"sPyNNaker 7.4.1 would put synapses of in->hidden into wrong rows"):
+        make_plan(problem_of_network(network), read_limits(), neurons={"in": 40, "hidden": 50})
+
+
+@pytest.mark.slow
+@needs_spynnaker
+def test_rows_that_spynnaker_misplaces_are_named_as_its_defect(tmp_path: Path) -> None:
+    network, plan = misplaced_network()
     assert plan.misplaced == ("in->hidden",)
-    write_spynnaker_folder(network, plan, samples(network, 1, 5), None, tmp_path / "x", readout="first_spike")
+    spikes = samples(network, 1, 5)
+    write_spynnaker_folder(network, plan, spikes, None, tmp_path / "x", readout="first_spike", allow_misplaced=True)
     found = compare_tables(tmp_path / "x", build_tables(network, plan), timeout_s=300)
     assert not found.equal
     assert found.difference is not None
@@ -189,10 +208,6 @@ def test_a_network_for_three_boards_is_mapped_on_as_many(tmp_path: Path) -> None
     rng = np.random.default_rng(0)
     weight = np.where(rng.random((4, 1000)) < 0.3, 7, 0)
     network = IntegerNetwork(1.0, populations, (projection("in", "hidden", weight, np.ones_like(weight)),))
-    from hardware_targets.spinnaker.limits import read_limits
-    from hardware_targets.spinnaker.plan import make_plan
-    from hardware_targets.spinnaker.problem import problem_of_network
-
     plan = make_plan(problem_of_network(network), read_limits(), boards=3, neurons={"in": 4, "hidden": 1})
     write_spynnaker_folder(network, plan, samples(network, 1, 5), None, tmp_path / "x", readout="first_spike")
     assert compare_tables(tmp_path / "x", build_tables(network, plan), timeout_s=500).difference is None

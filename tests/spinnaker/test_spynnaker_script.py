@@ -210,7 +210,7 @@ def test_names_are_no_code(tmp_path: Path) -> None:
     network = IntegerNetwork(
         1.0,
         populations,
-        (projection("in", evil, ones, ones // 3000), projection(evil, "sim", ones[:, :1], ones[:, :1])),
+        (projection("in", evil, ones, ones // 3000), projection(evil, "sim", ones[:, :1], ones[:, :1] // 3000)),
     )
     spikes = samples(network, n_samples=1)
     done = run_script(export(tmp_path, network, spikes), tmp_path / "run")
