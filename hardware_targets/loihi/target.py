@@ -29,7 +29,7 @@ from toolchain.deployment.target import (
     Traces,
     TrainingFormat,
 )
-from toolchain.errors import BundleError, CheckpointError, DelaylineError
+from toolchain.errors import BundleError, CheckpointError, DelaylineError, InputError
 from toolchain.network import Network, NeuronConstants, network_from_description
 from toolchain.objective import Reading
 from toolchain.observed import Observed
@@ -168,9 +168,18 @@ class LoihiTarget:
         """From the limit file."""
         return self._limits["slot_max"]
 
+    def _chips(self, request: PlacementRequest) -> int | None:
+        """How many chips are asked for; InputError for what is not up to anybody."""
+        for name, number in request.neurons_per_core.items():
+            raise InputError(
+                f"--neurons-per-core {name}={number}: on {self.name} a core takes as many neurons as its limits allow; "
+                "leave it out"
+            )
+        return request.chips
+
     def check_budget(self, *, cores: int | None, request: PlacementRequest) -> None:
         """Against the limit file."""
-        check_budget(self._limits, cores, request.chips)
+        check_budget(self._limits, cores, self._chips(request))
 
     def prune(
         self,
@@ -247,7 +256,7 @@ class LoihiTarget:
 
             counts = emulate(ours.on_chip, spikes).neuron_counts
             rates = {name: array.mean(axis=0) for name, array in counts.items()}
-        placement = place_network(ours.on_chip, self._limits, chips=request.chips, rates=rates)
+        placement = place_network(ours.on_chip, self._limits, chips=self._chips(request), rates=rates)
         if ours.extended is None:
             return placement
         taken = relays.relay_resources(ours.extended, placement, self._limits)
@@ -257,7 +266,7 @@ class LoihiTarget:
         self, plan: NetworkPlan, *, clip_delays: bool, request: PlacementRequest = NOTHING_ASKED
     ) -> Placement:
         """Put a network on cores that is not trained yet."""
-        return place_plan(plan, self._limits, clip_delays=clip_delays, chips=request.chips)
+        return place_plan(plan, self._limits, clip_delays=clip_delays, chips=self._chips(request))
 
     def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
         """Run all samples in the chip's integers; `strict` refuses a wrap, a clip and a spike of a readout."""

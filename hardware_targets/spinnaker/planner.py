@@ -90,8 +90,8 @@ def choose_layout(
     best, allowed = _search(problem, limits, room, given)
     if isinstance(best, str):
         raise TargetLimitError(
-            f"network: {best}; make delays shorter (training.max_slot), or give the target fewer neurons a core, "
-            "which leaves more slots (--neurons-per-core where they were asked for)"
+            f"network: {best}; make delays shorter (training.max_slot), or ask for fewer neurons a core of the target "
+            "(--neurons-per-core), which leaves more slots"
         )
     if best.n_cores > room:
         fits = room_for(limits, room, given, holds)

@@ -59,10 +59,13 @@ class SpinnakerTarget:
         return self._limits["slot_max"]
 
     def check_budget(self, *, cores: int | None, request: PlacementRequest) -> None:
-        """Refuse a budget of cores, as nothing is pruned for this target, and more chips than any machine has."""
+        """Refuse a budget of cores, as nothing is pruned here, more chips than any machine has and overfull cores."""
+        from hardware_targets.spinnaker.planner import check_neurons
+
         if cores is not None:
             raise InputError(_NOT_PRUNED.format(option=f"--cores {cores}"))
         self._boards(request.chips)
+        check_neurons(self._limits, request.neurons_per_core)
 
     def prune(
         self,
@@ -244,7 +247,7 @@ class SpinnakerTarget:
         from hardware_targets.spinnaker.plan import make_plan
 
         boards, version = self._boards(request.chips)
-        return make_plan(problem, self._limits, boards=boards, version=version)
+        return make_plan(problem, self._limits, boards=boards, version=version, neurons=request.neurons_per_core)
 
     def _boards(self, chips: int | None) -> tuple[int | None, int]:
         """Boards and their version for so many chips: a small board has 4, a large one 48."""

@@ -114,12 +114,15 @@ def test_a_bundle_is_compared_with_the_placement_that_was_asked_for(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = OtherTables()
-    folder, report = deploy(run, other, Options(chips=4), silent)
+    folder, report = deploy(run, other, Options(chips=4, neurons_per_core={"hidden": 8}), silent)
     assert {r.name: r.limit for r in report.placement.resources}["chips"] == 4
     assert json.loads((folder / "spynnaker" / "network.json").read_text())["board_version"] == 3
     monkeypatch.setattr("toolchain.deployment.bundle.find_target", lambda name: other)
     validate(folder, "spynnaker", samples=None, timeout_s=60)
-    assert other.asked == [PlacementRequest(4)] * 2
+    asked = PlacementRequest(4, {"hidden": 8})
+    assert other.asked == [asked] * 2
+    assert read_bundle(folder).request == asked
+    assert "8 neurons a core, as was asked for" in (folder / "report.html").read_text()
 
 
 def test_samples_of_tools_that_run_none_are_refused(run: RunFolder) -> None:

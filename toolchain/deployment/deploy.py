@@ -60,7 +60,7 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
     CheckpointError, RecipeError
         If the run cannot be read or does not match its data.
     InputError
-        If the run cannot be deployed, or so many cores or chips cannot be asked for.
+        If the run cannot be deployed, or what is asked of its cores and chips cannot be.
     TargetLimitError
         If the network does not fit the target.
     """
@@ -73,6 +73,7 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
     # Pruning takes minutes: what cannot be met is said before.
     target.check_budget(cores=_asked_cores(recipe, options), request=options.request)
     trained, number_format = load_best(run.checkpoint("best"))
+    options.request.check_names(p.name for p in trained.populations)
     dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
     sources = sum(p.size for p in trained.of_kind("spike_source"))
     if (sources, trained.readout.size) != (dataset.n_inputs, dataset.n_classes):

@@ -48,10 +48,13 @@ def dry_run_of_recipe(recipe: Recipe, target: Target, *, clip_delays: bool, requ
     ------
     RecipeError
         If the recipe and its task do not say how large the network is, or contradict each other.
+    InputError
+        If what is asked of the placement cannot be.
     TargetLimitError
         If it does not fit; the message has the limit and the smallest changes with which it would.
     """
     plan = plan_network(recipe, target.largest_slot())
+    request.check_names(p.name for p in plan.populations)
     placement = target.place_plan(plan, clip_delays=clip_delays, request=request)
     assumptions = list(plan.assumptions)
     if recipe.training.readout == "trace":

@@ -270,7 +270,7 @@ class Target(Protocol):
         Raises
         ------
         InputError
-            If no system has so many chips, or so many chips have fewer cores.
+            If no system has so many chips, or so many chips have fewer cores, or the target has no such choice.
         """
 
     def prune(
