@@ -15,13 +15,10 @@ from hardware_targets.spinnaker.layout import Layout
 from hardware_targets.spinnaker.limits import BOARD, Board, SpinnakerLimits
 from hardware_targets.spinnaker.memory import CoreBytes, core_bytes, extension_bytes
 from hardware_targets.spinnaker.placing import Place, place_cores
-from hardware_targets.spinnaker.planner import Given, choose_layout, reasons, room_for
+from hardware_targets.spinnaker.planner import DELAYED, Given, choose_layout, reasons, room_for
 from hardware_targets.spinnaker.problem import Problem
 from toolchain.deployment.target import Resource
 from toolchain.errors import TargetLimitError
-
-DELAYED = "_delayed"
-"""What sPyNNaker adds to the name of a population for its delay extension."""
 
 
 @dataclass(frozen=True)

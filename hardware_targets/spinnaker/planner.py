@@ -16,11 +16,13 @@ from hardware_targets.spinnaker.advice import too_many_cores
 from hardware_targets.spinnaker.layout import Layout
 from hardware_targets.spinnaker.limits import BOARD, Board, SpinnakerLimits
 from hardware_targets.spinnaker.problem import Problem, ProblemProjection
-from hardware_targets.spinnaker.slots import counters_bytes, longest_possible, most_neurons, slots_available
+from hardware_targets.spinnaker.slots import check_step, counters_bytes, longest_possible, most_neurons, slots_available
 from toolchain.errors import InputError, TargetLimitError
 
 FEWEST = 2
 """Neurons on a core below which slots do not become more: one neuron takes as many bits as two."""
+DELAYED = "_delayed"
+"""What sPyNNaker adds to the name of a population for its delay extension."""
 ROUNDS = 20
 """How often neurons a core are adjusted to each other before an assignment of stages is given up."""
 
@@ -80,8 +82,10 @@ def choose_layout(
         Naming the population, its longest delay and the limit, or the cores that are missing, and what would help; or
         the projection that sPyNNaker would put into wrong rows.
     InputError
-        If `neurons` names no population, or a number that a core cannot hold, or `boards` is out of range.
+        If `neurons` names no population, or a number that a core cannot hold, or `boards` is out of range, or if a
+        population is called as the delay extension of another.
     """
+    check_step(problem.dt_ms)
     board = limits.board(version)
     room = _room(limits, board, boards)
     given = Given(_within(problem, limits, neurons or {}), allow_misplaced)
@@ -93,6 +97,7 @@ def choose_layout(
             f"network: {best}; make delays shorter (training.max_slot), or ask for fewer neurons a core of the target "
             "(--neurons-per-core), which leaves more slots"
         )
+    _check_names(best)
     if best.n_cores > room:
         fits = room_for(limits, room, given, holds)
         raise TargetLimitError(too_many_cores(best, room, limits, fits))
@@ -143,6 +148,17 @@ def _room(limits: SpinnakerLimits, board: Board, boards: int | None) -> int:
             f"boards: {boards} were asked for; the largest system has {largest} ({source}); give 1 to {largest}"
         )
     return board.n_usable(limits) * (limits["boards"] if boards is None else boards)
+
+
+def _check_names(layout: Layout) -> None:
+    """Refuse a population that is called as sPyNNaker calls the delay extension of another (InputError)."""
+    names = {p.name for p in layout.problem.populations}
+    for source in layout.stages:
+        if (name := f"{source}{DELAYED}") in names:
+            raise InputError(
+                f"population {name}: sPyNNaker gives this name to the delay extension of {source}; rename one of the "
+                "two in the recipe, or ask for so few neurons a core that none is needed (--neurons-per-core)"
+            )
 
 
 def check_neurons(limits: SpinnakerLimits, neurons: Mapping[str, int]) -> None:
@@ -254,7 +270,7 @@ def _reason(choice: Choice, name: str) -> str:
         if worst is None:
             said += "; nothing projects to it"
         elif not layout.own_stages(worst):
-            said += f"; {slots} slots hold its longest delay, {worst.longest} ticks ({worst.name})"
+            said += f"; {slots} slots hold its longest delay, {_several(worst.longest, 'tick')} ({worst.name})"
             if each < problem[name].size and name not in choice.given:
                 full = limits["neurons_per_core"]
                 said += f"; {full} neurons would leave {slots_available(full, limits)}"

@@ -23,6 +23,7 @@ from hardware_targets.spinnaker.emulator import Emulation, emulate
 from hardware_targets.spinnaker.fixed_point import check_constants
 from hardware_targets.spinnaker.integer_network import LARGEST_WEIGHT, ONE, IntegerNetwork
 from hardware_targets.spinnaker.rounding import Shifts, round_network, round_population, weight_step
+from hardware_targets.spinnaker.slots import check_step
 from hardware_targets.trained_spikes import spike_counts, trained_spikes
 from toolchain.errors import TargetLimitError
 from toolchain.network import Network, Population
@@ -67,7 +68,7 @@ def quantise_network(
     Raises
     ------
     TargetLimitError
-        If the state of a population leaves s16.15 at whatever scale.
+        If the state of a population leaves s16.15 at whatever scale, or sPyNNaker cannot keep the step.
     NetworkError
         If a time constant is none that the chip can compute with.
     """
@@ -114,6 +115,7 @@ def _apart(chosen: Mapping[str, tuple[float, Shifts]]) -> tuple[dict[str, float]
 
 
 def _check_constants(network: Network, simulated: list[Population]) -> None:
+    check_step(network.dt_ms)
     for population in simulated:
         rounded = round_population(population, network.dt_ms, FIRST_THRESHOLD_MV / population.threshold, (0, 0))
         assert rounded.parameters is not None, "a simulated population has parameters"

@@ -53,6 +53,8 @@ COPIED = {
 }
 """File of the folder -> the one of this package that it is a copy of."""
 PYNN_NAMES = {"tau_syn_e": "tau_syn_E", "tau_syn_i": "tau_syn_I"}
+USED_BY_SCRIPT = frozenset({"arrays", "network", "sim", "main", "sys", "list", "spynnaker_samples"})
+"""Names that `network.py` itself uses where populations are variables."""
 CLASSES_OF = ("exp_weighted_average", "average", "sum", "maximum", "first_spike")
 """Readings that give a class."""
 
@@ -203,22 +205,21 @@ def _readout(network: IntegerNetwork, reading: Reading) -> str | None:
 
 def _identifiers(network: IntegerNetwork) -> dict[str, str]:
     """A variable name for each population: readable, safe and unique."""
-    taken = {"arrays", "network", "sim", "main", "sys", "build", "dict", "float", "input", "list", "print", "sum"}
     found: dict[str, str] = {}
     for population in network.populations:
         base = re.sub(r"[^0-9A-Za-z_]+", "_", population.name).strip("_").lower() or "population"
         base = f"p{base}" if base[0].isdigit() else base
-        base = f"{base}_" if keyword.iskeyword(base) or base in taken else base
+        base = f"{base}_" if keyword.iskeyword(base) or base in USED_BY_SCRIPT else base
         name, number = base, 2
-        while name in taken:
+        while name in found.values():
             name, number = f"{base}_{number}", number + 1
-        taken.add(name)
         found[population.name] = name
     return found
 
 
 def _list_name(synapses: SynapseList, names: dict[str, str]) -> str:
-    return f"{names[synapses.source].strip('_')}_to_{names[synapses.target].strip('_')}_{synapses.receptor}"
+    """Key of a list in arrays.npz; a dot is in no identifier, so two lists never share one."""
+    return f"{names[synapses.source]}.{names[synapses.target]}.{synapses.receptor}"
 
 
 def _parameters(population: IntegerPopulation) -> dict[str, NDArray[np.int32]]:

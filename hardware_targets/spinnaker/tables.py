@@ -20,7 +20,8 @@ from hardware_targets.spinnaker.keys import VertexKeys
 from hardware_targets.spinnaker.limits import WORD_BYTES
 from hardware_targets.spinnaker.memory import aligned, matrix_shapes
 from hardware_targets.spinnaker.placing import Place
-from hardware_targets.spinnaker.plan import DELAYED, Plan, PlannedCore
+from hardware_targets.spinnaker.plan import Plan, PlannedCore
+from hardware_targets.spinnaker.planner import DELAYED
 from hardware_targets.spinnaker.population_table import Address, TableEntry, population_table
 from hardware_targets.spinnaker.pynn_view import synapse_lists
 from hardware_targets.spinnaker.synapse_parameters import synapse_parameters

@@ -62,7 +62,7 @@ def test_the_folder_holds_what_it_says_and_nothing_that_is_run_when_read(folder:
         assert "import hardware_targets" not in text
         assert "import toolchain" not in text
     lists = read(folder / "arrays.npz")
-    assert lists["in_to_hidden_layer_excitatory"].shape[1] == 4
+    assert lists["in_.hidden_layer.excitatory"].shape[1] == 4
     assert extended_plan(network).layout.stages == {"in": 1, "hidden layer": 1}
     text = (folder / "README.md").read_text()
     assert "{" not in text.replace("{n", "")

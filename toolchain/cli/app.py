@@ -151,8 +151,12 @@ def deploy(
 def validate(
     bundle: Annotated[Path, typer.Argument(help="A bundle that `delayline deploy` made.", metavar="BUNDLE")],
     on: Annotated[
-        str, typer.Option(help="Device: emulator, the target's vendor code (lava), or its chip (loihi2).")
-    ] = "lava",
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Device: emulator, the target's vendor code (lava, spynnaker), or its chip (loihi2, spinnaker1); the "
+            "vendor code if left out."
+        ),
+    ] = None,
     samples: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(min=1, help="Test samples; all that the device can get if left out."),

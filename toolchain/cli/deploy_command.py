@@ -49,7 +49,7 @@ def find_run(name: str, overrides: list[str]) -> RunFolder:
 
 
 def run_validation(
-    path: Path, device: str, samples: int | None, timeout_s: float, strict: bool, json: bool
+    path: Path, device: str | None, samples: int | None, timeout_s: float, strict: bool, json: bool
 ) -> tuple[Any, bool, int]:
     """Validate a bundle; exit code 1 if the device differs from the emulator."""
     from toolchain.validation.validate import validate
@@ -58,13 +58,15 @@ def run_validation(
     code = 1 if result.equal is False else 0
     if json:
         return result.to_json(), True, code
-    text = f"{device}: "
+    text = f"{result.device}: "
     if result.accuracy is not None:
         text += f"{percent(result.accuracy)} of {result.samples} samples"
     elif result.tables is not None:
         text += f"lays out {result.tables.synapses} synapses"
     if result.tables is not None and not result.equal:
         text += f"; {result.tables.difference}"
+    elif result.tables is not None:
+        text += f"; {result.compared} equals ours"
     elif result.equal:
         text += f"; {result.compared} equals the emulator's"
     elif result.first_divergence is not None:

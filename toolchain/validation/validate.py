@@ -44,14 +44,15 @@ class ValidationResult:
 
 
 def validate(
-    path: Path, device: str, *, samples: int | None, timeout_s: float, strict: bool = False
+    path: Path, device: str | None, *, samples: int | None, timeout_s: float, strict: bool = False
 ) -> ValidationResult:
     """Run a bundle on a device and compare it with the emulator.
 
     Parameters
     ----------
     path : a bundle
-    device : ``emulator`` (scores the test set), the target's vendor, as ``lava``, or its chip, as ``loihi2``
+    device : ``emulator`` (scores the test set), the target's vendor, as ``lava``, or its chip, as ``loihi2``;
+        None for the vendor
     samples : how many test samples; None for all on the emulator, all that the bundle carries on other devices
     timeout_s : time limit of a run on another device than the emulator
     strict : refuse samples on which a state overflows in the emulator, before any other device runs them
@@ -72,6 +73,7 @@ def validate(
     devices = {"emulator": _on_emulator, bundle.target.vendor: _by_tables if by_tables else _on_vendor}
     if isinstance(bundle.target, HardwareTarget):
         devices[bundle.target.hardware] = _on_hardware
+    device = bundle.target.vendor if device is None else device
     if device not in devices:
         raise InputError(f"device {device!r} does not exist for {bundle.target.name}; known: {', '.join(devices)}")
     result = devices[device](bundle, device, samples, timeout_s, strict)
