@@ -31,7 +31,7 @@ from hardware_targets.spinnaker.spynnaker_runner import (
     spynnaker_version,
 )
 from hardware_targets.spinnaker.table_comparison import compare_words, read_written
-from hardware_targets.spinnaker.tables import TableCore, Tables, build_tables
+from hardware_targets.spinnaker.tables import TableCore, Tables, build_tables, restore_tables
 from tests.oracles.spynnaker_board import installed
 from tests.spinnaker.exported import ROOT, export, extended_plan, run_script, samples, small_network
 from tests.spinnaker.mapped import plan_of, population, projection
@@ -260,12 +260,15 @@ def test_traces_that_are_not_usable_are_refused(folder: Path) -> None:
 
 def test_a_hang_ends_at_the_limit_and_an_error_is_its_last_line(folder: Path, network: IntegerNetwork) -> None:
     tables = build_tables(network, extended_plan(network))
-    use_script(folder, "print('mapping', flush=True); time.sleep(600)")
+    left = folder.parent / "left.txt"
+    make = f"import tempfile; pathlib.Path({str(left)!r}).write_text(tempfile.mkdtemp(prefix='virtual-board-'))"
+    use_script(folder, f"{make}; print('mapping', flush=True); time.sleep(600)")
     with pytest.raises(MissingDependencyError) as caught:
         compare_tables(folder, tables, timeout_s=2)
     assert str(caught.value) == (
         "sPyNNaker: no result after the limit of 2 s (last: mapping); raise it with --vendor-timeout"
     )
+    assert not Path(left.read_text()).exists(), "what a killed script has left goes too"
     use_script(folder, "raise RuntimeError('no board\\nanswers')")
     with pytest.raises(
         MissingDependencyError, match="sPyNNaker: the run failed with exit code 1: answers; name a board"
@@ -343,3 +346,57 @@ def test_tables_of_the_folder_are_read_back_and_described(folder: Path, network:
     (folder / "tables.json").unlink()
     with pytest.raises(BundleError, match="No such file"):
         exported_tables(folder)
+
+
+NO_NUMBERS: tuple[object, ...] = (float("nan"), "a", -5, 10**30, True, None)
+NO_PLACES: tuple[object, ...] = ("x", [], {"x": "a", "y": 0, "core": 3})
+NO_NAMES: tuple[object, ...] = (["a"], None, "other")
+NO_CORES: tuple[object, ...] = ([], {}, 3, [[]])
+NO_KEYS: tuple[object, ...] = ([], 3, {"in": 3})
+
+
+def change(path: tuple[str | int, ...], value: Any) -> Any:
+    """What changes one entry of the header of tables."""
+
+    def changed(header: Any) -> None:
+        for step in path[:-1]:
+            header = header[step]
+        header[path[-1]] = value
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        *((("cores", 0, "first"), value) for value in NO_NUMBERS),
+        *((("cores", 0, "place"), value) for value in NO_PLACES),
+        *((("cores", 0, "index"), value) for value in (99, 1)),
+        *((("cores", 0, "vertex"), value) for value in NO_NAMES),
+        *((("cores",), value) for value in NO_CORES),
+        *((("keys",), value) for value in NO_KEYS),
+        *((("keys", "in", "atom_bits"), value) for value in (-1, 10**9)),
+        *((("keys", "in", "core_keys"), value) for value in ([], ["a"], 3)),
+        *((("keys", "in", "key"), value) for value in ("zz", -1, 2**32)),
+        *((("misplaced",), value) for value in (3, [3])),
+    ],
+)
+def test_a_header_of_tables_that_says_anything_is_refused(
+    original: Path, path: tuple[str | int, ...], value: Any
+) -> None:
+    header = json.loads((original / "tables.json").read_text())
+    with np.load(original / "tables.npz") as archive:
+        arrays = dict(archive)
+    assert restore_tables(arrays, header).cores
+    change(path, value)(header)
+    with pytest.raises(BundleError, match=r"damaged: .*; deploy again"):
+        restore_tables(arrays, header)
+
+
+@pytest.mark.parametrize("region", ["SynapseParams", "PopTable", "SynBlocks"])
+def test_a_core_without_one_of_its_regions_is_refused(original: Path, region: str) -> None:
+    header = json.loads((original / "tables.json").read_text())
+    with np.load(original / "tables.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files if name != f"out.0.{region}"}
+    with pytest.raises(BundleError, match=r"core 0 of out has .* alone"):
+        restore_tables(arrays, header)

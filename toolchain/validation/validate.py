@@ -12,7 +12,7 @@ from toolchain.datasets import Samples, load_dataset
 from toolchain.deployment.abilities import HardwareTarget, MappingTarget, TableComparison
 from toolchain.deployment.bundle import Bundle, read_bundle
 from toolchain.deployment.target import Traces
-from toolchain.errors import InputError
+from toolchain.errors import BundleError, InputError
 from toolchain.report.content import Divergence
 from toolchain.storage import write_json
 from toolchain.validation.divergence import first_divergence
@@ -103,8 +103,13 @@ def _on_emulator(bundle: Bundle, device: str, samples: int | None, timeout_s: fl
 def _carried(bundle: Bundle, samples: int | None, strict: bool) -> tuple[Samples, Traces]:
     """The first samples that the bundle carries and what the emulator does with them."""
     carried = bundle.manifest["vendor_samples"]
-    n = _limited(samples, carried, "deploy with a larger --vendor-samples; this bundle carries")
     test = load_dataset(bundle.recipe.dataset.task, bundle.recipe.dataset.options).test
+    if not 1 <= carried <= test.labels.size:
+        raise BundleError(
+            f"bundle {bundle.path}: its manifest says that it carries {carried} samples, the test set has "
+            f"{test.labels.size}; deploy again"
+        )
+    n = _limited(samples, carried, "deploy with a larger --vendor-samples; this bundle carries")
     shown = Samples(test.spikes.select(range(n)), test.labels[:n])
     if strict:
         bundle.target.emulate(bundle.quantised, shown.spikes, strict=True)
