@@ -39,6 +39,11 @@ LONGEST_MS = 65_535.0
 BEYOND = 2.0**62
 
 
+def refractory_ms(dt_ms: float) -> float:
+    """Refractory period of neurons that spike once a sample."""
+    return min(NEVER_AGAIN_TICKS * dt_ms, LONGEST_MS)
+
+
 def weight_step(shift: int) -> float:
     """What one unit of a stored weight adds, nA."""
     return 2.0 ** (shift - 15)
@@ -94,7 +99,7 @@ def round_population(population: Population, dt_ms: float, scale: float, shifts:
     if population.kind == "lif":
         threshold = max(1, host_rounded(scale * population.threshold))
         scale = threshold / (ONE * population.threshold)
-    refractory = min(NEVER_AGAIN_TICKS * dt_ms, LONGEST_MS) if population.single_spike else 0.0
+    refractory = refractory_ms(dt_ms) if population.single_spike else 0.0
     tau_m, tau_syn = times("tau_mem_ms"), times("tau_syn_ms")
     parameters = NeuronParameters(
         tau_m=tau_m,

@@ -142,3 +142,13 @@ def test_a_time_constant_beyond_the_numbers_of_the_chip_is_named() -> None:
     slow = Population("slow", "lif", 2, (20.0, 70_000.0), 5.0)
     with pytest.raises(NetworkError, match=r"population slow: tau_mem_ms of 70000 ms exceeds 65535, .*; train with"):
         round_population(slow, 1.0, 1.0, (0, 0))
+
+
+def test_samples_in_which_a_neuron_could_spike_twice_are_refused() -> None:
+    """At 50 ms a step a refractory period of 65.5 s, the longest there is, is 1310 steps."""
+    populations = (Population("in", "spike_source", 1), Population("out", "lif", 1, 500.0, 100.0, single_spike=True))
+    network = Network(50.0, populations, (make_projection("in", "out", np.ones((1, 1)), np.zeros((1, 1))),))
+    once = chain(("a", "b"), 1)
+    assert spinnaker1.quantise(network, samples(once, 1, 1310), clip_delays=False).integers.dt_ms == 50.0
+    with pytest.raises(TargetLimitError, match=r"population out: .* silent for 1310 steps of 50 ms, .* have 1311"):
+        spinnaker1.quantise(network, samples(once, 1, 1311), clip_delays=False)
