@@ -18,7 +18,9 @@ from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopula
 from hardware_targets.loihi.limits import ChipLimits, read_limits
 from hardware_targets.loihi.mapping import place_network, place_plan
 from toolchain.deployment.plan import NetworkPlan
+from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import (
+    NOTHING_ASKED,
     ConstantError,
     EmulatedResponses,
     Placement,
@@ -28,7 +30,7 @@ from toolchain.deployment.target import (
     Traces,
     TrainingFormat,
 )
-from toolchain.errors import BundleError, CheckpointError, DelaylineError
+from toolchain.errors import BundleError, CheckpointError, DelaylineError, InputError
 from toolchain.network import Network, NeuronConstants, network_from_description
 from toolchain.objective import Reading
 from toolchain.observed import Observed
@@ -167,9 +169,18 @@ class LoihiTarget:
         """From the limit file."""
         return self._limits["slot_max"]
 
-    def check_budget(self, *, cores: int | None, chips: int | None) -> None:
+    def _chips(self, request: PlacementRequest) -> int | None:
+        """How many chips are asked for; InputError for what is not up to anybody."""
+        for name, number in request.neurons_per_core.items():
+            raise InputError(
+                f"--neurons-per-core {name}={number}: on {self.name} a core takes as many neurons as its limits allow; "
+                "leave it out"
+            )
+        return request.chips
+
+    def check_budget(self, *, cores: int | None, request: PlacementRequest) -> None:
         """Against the limit file."""
-        check_budget(self._limits, cores, chips)
+        check_budget(self._limits, cores, self._chips(request))
 
     def prune(
         self,
@@ -240,7 +251,9 @@ class LoihiTarget:
             lambda some: emulator.run(some, traces=True), integers.simulated, spikes, one=SHIFT, bytes_per_neuron=9
         )
 
-    def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
+    def place(
+        self, quantised: Quantised, *, spikes: SpikeTrains | None = None, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put neurons on cores, relays as any others; the spikes are those that the emulator counts.
 
         What relays take has rows of its own among the resources.
@@ -251,15 +264,17 @@ class LoihiTarget:
 
             counts = emulate(ours.on_chip, spikes).neuron_counts
             rates = {name: array.mean(axis=0) for name, array in counts.items()}
-        placement = place_network(ours.on_chip, self._limits, chips=chips, rates=rates)
+        placement = place_network(ours.on_chip, self._limits, chips=self._chips(request), rates=rates)
         if ours.extended is None:
             return placement
         taken = relays.relay_resources(ours.extended, placement, self._limits)
         return replace(placement, resources=(*placement.resources, *taken))
 
-    def place_plan(self, plan: NetworkPlan, *, clip_delays: bool, chips: int | None = None) -> Placement:
+    def place_plan(
+        self, plan: NetworkPlan, *, clip_delays: bool, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put a network on cores that is not trained yet."""
-        return place_plan(plan, self._limits, clip_delays=clip_delays, chips=chips)
+        return place_plan(plan, self._limits, clip_delays=clip_delays, chips=self._chips(request))
 
     def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
         """Run all samples in the chip's integers; `strict` refuses a wrap, a clip and a spike of a readout."""
@@ -296,8 +311,9 @@ class LoihiTarget:
         folder: Path,
         *,
         readout: Reading,
+        request: PlacementRequest = NOTHING_ASKED,
     ) -> Path:
-        """Write the Lava folder."""
+        """Write the Lava folder; a Lava process knows no cores, so nothing of the placement is in it."""
         from hardware_targets.loihi.lava_export import write_lava_folder
 
         exported = folder / "lava"

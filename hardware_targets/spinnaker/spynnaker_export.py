@@ -36,10 +36,11 @@ from hardware_targets.spinnaker.emulator import Emulation, emulate
 from hardware_targets.spinnaker.integer_network import INHIBITORY, ONE, IntegerNetwork, IntegerPopulation
 from hardware_targets.spinnaker.plan import Plan
 from hardware_targets.spinnaker.pynn_view import SynapseList, population_parameters, synapse_lists
-from hardware_targets.spinnaker.spynnaker_readme import README, together_text
+from hardware_targets.spinnaker.spynnaker_readme import README, planned_text, together_text
 from hardware_targets.spinnaker.spynnaker_template import BUILD, HEAD, LIST, NEURONS, SOURCE, TAIL
 from hardware_targets.spinnaker.tables import build_tables
 from hardware_targets.vendor_python import SCRIPT_NAME
+from toolchain.errors import TargetLimitError
 from toolchain.objective import Reading
 from toolchain.spikes import SpikeTrains
 from toolchain.storage import write_json
@@ -55,6 +56,8 @@ COPIED = {
 }
 """File of the folder -> the one of this package that it is a copy of."""
 PYNN_NAMES = {"tau_syn_e": "tau_syn_E", "tau_syn_i": "tau_syn_I"}
+USED_BY_SCRIPT = frozenset({"arrays", "network", "sim", "main", "sys", "list", "spynnaker_samples"})
+"""Names that `network.py` itself uses where populations are variables."""
 CLASSES_OF = ("exp_weighted_average", "average", "sum", "maximum", "first_spike")
 """Readings that give a class."""
 
@@ -67,6 +70,7 @@ def write_spynnaker_folder(
     folder: Path,
     *,
     readout: Reading,
+    allow_misplaced: bool = False,
 ) -> None:
     """Write the network, the samples, the script that runs them and all tables into `folder`, which is created.
 
@@ -76,6 +80,7 @@ def write_spynnaker_folder(
     spikes : at least one sample and one step; units are the neurons of the spike sources in order
     labels : (n_samples,) integers, or None; with labels and one output the script prints an accuracy
     readout : how it reads a class (`toolchain.objective`)
+    allow_misplaced : also write what sPyNNaker would map wrongly, to compare with what it does
 
     Raises
     ------
@@ -84,8 +89,13 @@ def write_spynnaker_folder(
     InputError
         If spikes or labels do not fit the network.
     TargetLimitError
-        If a row or an entry of a table is larger than its field.
+        If a row or an entry of a table is larger than its field, or sPyNNaker would put synapses into wrong rows.
     """
+    if plan.misplaced and not allow_misplaced:
+        raise TargetLimitError(
+            f"projection {plan.misplaced[0]}: in this layout sPyNNaker 7.4.1 puts synapses of "
+            f"{', '.join(plan.misplaced)} into wrong rows; leave the neurons a core to the planner"
+        )
     check_sources(network.sources, spikes)
     samples = sample_arrays(spikes, labels)
     result = emulate(network, spikes, traces=True)
@@ -108,6 +118,7 @@ def write_spynnaker_folder(
         "readout": output,
         "reading": readout,
         "boards": plan.boards,
+        "board_version": plan.board.version,
         "clearing": None if clearing is None else {**clearing.to_json(), "nA": _currents(network, clearing)},
         "not_clearable": refused,
     }
@@ -128,6 +139,8 @@ def write_spynnaker_folder(
             f"- {p.name}: {p.kind}, {p.size} neurons; {plan.reasons[p.name]}" for p in network.populations
         ),
         projections="\n".join(f"- {_about_list(s)}" for s in lists),
+        planned=planned_text(plan.boards, plan.board.version, plan.board.n_chips),
+        version=plan.board.version,
         together=together_text(clearing, refused, network.dt_ms),
         n_samples=spikes.n_samples,
         n_steps=spikes.n_steps,
@@ -168,13 +181,13 @@ def _readout(network: IntegerNetwork, reading: Reading) -> str | None:
 
 def _identifiers(network: IntegerNetwork) -> dict[str, str]:
     """A variable name for each population: readable, safe and unique."""
-    reserved = {"arrays", "network", "sim", "main", "sys", "build", "dict", "float", "input", "list", "print", "sum"}
     taken: set[str] = set()
-    return {p.name: variable_name(p.name, taken, reserved) for p in network.populations}
+    return {p.name: variable_name(p.name, taken, USED_BY_SCRIPT) for p in network.populations}
 
 
 def _list_name(synapses: SynapseList, names: dict[str, str]) -> str:
-    return f"{names[synapses.source].strip('_')}_to_{names[synapses.target].strip('_')}_{synapses.receptor}"
+    """Key of a list in arrays.npz; a dot is in no identifier, so two lists never share one."""
+    return f"{names[synapses.source]}.{names[synapses.target]}.{synapses.receptor}"
 
 
 def _parameters(population: IntegerPopulation) -> dict[str, NDArray[np.int32]]:

@@ -5,6 +5,12 @@ from __future__ import annotations
 from hardware_targets.spinnaker.clearing import Clearing
 
 
+def planned_text(boards: int, version: int, chips: int) -> str:
+    """For which machine the network was planned; a larger one holds it too, with cores in other places."""
+    several = f"{boards} boards" if boards > 1 else "one board"
+    return f"The network was planned for {several} of version {version} with {chips} chips."
+
+
 def together_text(clearing: Clearing | None, refused: str | None, dt_ms: float) -> str:
     """What a run of several samples at once does differently."""
     if clearing is None:
@@ -60,10 +66,11 @@ folder of its own for that time: your `~/.spynnaker.cfg` is neither read nor wri
 
        [Machine]
        machine_name = <address of the board>
-       version = 5
+       version = {version}
 
-   `version` is 3 for a board with 4 chips. The script reads and changes no configuration: it uses yours. sPyNNaker
-   writes its reports where it always does.
+   {planned}
+   `version` is 3 for a board with 4 chips, 5 for one with 48. The script reads and changes no configuration: it uses
+   yours. sPyNNaker writes its reports where it always does.
 2. Run it:
 
        python network.py --samples 1 --out traces.npz

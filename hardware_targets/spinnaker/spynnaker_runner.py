@@ -58,8 +58,10 @@ def compare_tables(exported: Path, tables: Tables, *, timeout_s: float, python: 
     """
     with tempfile.TemporaryDirectory(prefix="delayline-spynnaker-") as scratch:
         home, output = Path(scratch), Path(scratch) / "written"
-        # The script makes a home of its own for the virtual board; this one is for whatever comes before.
-        _run_script(exported, ["--virtual", str(output)], home, timeout_s, python, {"HOME": scratch}, MAPPING_REMEDY)
+        # The script makes a home of its own for the virtual board, in TMPDIR: it goes with this folder also where the
+        # script is killed; HOME is for whatever comes before.
+        places = {"HOME": scratch, "TMPDIR": scratch}
+        _run_script(exported, ["--virtual", str(output)], home, timeout_s, python, places, MAPPING_REMEDY)
         try:
             written = read_written(output)
         except (OSError, KeyError, TypeError, ValueError, sqlite3.Error) as error:

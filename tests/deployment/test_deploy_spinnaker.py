@@ -16,7 +16,10 @@ from tests.validation.bundles import validated
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
+from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import Target, find_target
+from toolchain.devices.device import Deployed
+from toolchain.devices.own import MappingDevice
 from toolchain.errors import InputError
 from toolchain.recipe import read_recipe
 from toolchain.training.run_folder import RunFolder, create_run_folder
@@ -85,11 +88,15 @@ class OtherTables:
 
     def __init__(self) -> None:
         self._target = target()
+        self.asked: list[PlacementRequest] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._target, name)
 
-    def compare_tables(self, quantised: Any, exported: Path, *, timeout_s: float) -> TableComparison:
+    def compare_tables(
+        self, quantised: Any, exported: Path, *, timeout_s: float, request: PlacementRequest
+    ) -> TableComparison:
+        self.asked.append(request)
         return TableComparison(False, 100, 10, "core 3, PopTable, word 4: theirs 00000001, ours 00000000")
 
 
@@ -101,6 +108,20 @@ def test_other_tables_fail_and_are_named(run: RunFolder) -> None:
     found = validated(folder, "tests.devices.chips:other_tables")
     assert (found.of("other_tables").equal, found.ladder, found.passed) == (False, [], False)
     assert found.to_json()["devices"][0]["tables"]["difference"].startswith("core 3")
+
+
+def test_a_bundle_is_compared_with_the_placement_that_was_asked_for(run: RunFolder) -> None:
+    other = OtherTables()
+    folder, report = deploy(run, other, Options(chips=4, neurons_per_core={"hidden": 8}), silent)
+    assert {r.name: r.limit for r in report.placement.resources}["chips"] == 4
+    assert json.loads((folder / "spynnaker" / "network.json").read_text())["board_version"] == 3
+    asked = PlacementRequest(4, {"hidden": 8})
+    bundle = read_bundle(folder)
+    assert bundle.request == asked
+    deployed = Deployed(other, bundle.quantised, bundle.recipe, bundle.request)
+    MappingDevice(other).compare(deployed, folder / "spynnaker", timeout_s=60)
+    assert other.asked == [asked] * 2
+    assert "8 neurons a core, as was asked for" in (folder / "report.html").read_text()
 
 
 def test_samples_of_tools_that_run_none_are_refused(run: RunFolder) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from toolchain.deployment.target import Quantised, Traces
+from toolchain.deployment.request import PlacementRequest
+from toolchain.deployment.target import NOTHING_ASKED, Quantised, Traces
 
 
 @runtime_checkable
@@ -52,8 +53,12 @@ class TableComparison:
 class MappingTarget(Protocol):
     """What a target has besides if the vendor's tools lay a network out here but need the chip to run it."""
 
-    def compare_tables(self, quantised: Quantised, exported: Path, *, timeout_s: float) -> TableComparison:
+    def compare_tables(
+        self, quantised: Quantised, exported: Path, *, timeout_s: float, request: PlacementRequest = NOTHING_ASKED
+    ) -> TableComparison:
         """Let the vendor's tools lay out what `export` wrote and compare their tables with ours.
+
+        `request` is the one that it was exported with.
 
         Raises
         ------

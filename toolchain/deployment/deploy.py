@@ -61,7 +61,7 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
     CheckpointError, RecipeError
         If the run cannot be read or does not match its data.
     InputError
-        If the run cannot be deployed, or so many cores or chips cannot be asked for.
+        If the run cannot be deployed, or what is asked of its cores and chips cannot be.
     TargetLimitError
         If the network does not fit the target.
     """
@@ -72,8 +72,9 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
             "train with another training.readout to deploy"
         )
     # Pruning takes minutes: what cannot be met is said before.
-    target.check_budget(cores=_asked_cores(recipe, options), chips=options.chips)
+    target.check_budget(cores=_asked_cores(recipe, options), request=options.request)
     trained, number_format = load_best(run.checkpoint("best"))
+    options.request.check_names(p.name for p in trained.populations)
     dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
     sources = sum(p.size for p in trained.of_kind("spike_source"))
     if (sources, trained.readout.size) != (dataset.n_inputs, dataset.n_classes):
@@ -96,7 +97,7 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
         network, calibration.spikes, clip_delays=options.clip_delays, extend_delays=extend, hint=hint
     )
     say("place neurons on cores")
-    placement = target.place(quantised, spikes=calibration.spikes, chips=options.chips)
+    placement = target.place(quantised, spikes=calibration.spikes, request=options.request)
     prepared = Prepared(recipe, dataset, trained, pruned, quantised, placement)
     _check_cores(prepared, options)
     return prepared
@@ -195,14 +196,18 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     labels = test.labels[: shown.n_samples]
     destination = run.path / target.name
     with replacing(destination) as folder:
-        exported = target.export(quantised, shown, labels, folder, readout=recipe.training.readout)
+        exported = target.export(
+            quantised, shown, labels, folder, readout=recipe.training.readout, request=options.request
+        )
         ours = target.emulate_traces(quantised, shown)
         unextended = target.emulate_unextended(quantised, shown)
         changed = first_divergence(ours, unextended, list(unextended.v)) if unextended else None
         theirs, divergence, tables = None, None, None
         if isinstance(target, MappingTarget) and n_vendor:
             say(f"lay it out by {target.vendor}")
-            tables = target.compare_tables(quantised, exported, timeout_s=options.vendor_timeout_s)
+            tables = target.compare_tables(
+                quantised, exported, timeout_s=options.vendor_timeout_s, request=options.request
+            )
         elif n_vendor:
             say(f"run {n_vendor} samples in {target.vendor}")
             theirs = target.run_vendor(exported, samples=n_vendor, timeout_s=options.vendor_timeout_s)
@@ -216,7 +221,7 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
         write_json(folder / "report.json", report.to_json())
         figures = _figures(run, target, prepared, ours, theirs)
         write_atomically(folder / "report.html", render_html(report, figures).encode())
-        write_manifest(folder, target, vendor_samples=shown.n_samples, network=recipe.name)
+        write_manifest(folder, target, vendor_samples=shown.n_samples, network=recipe.name, request=options.request)
     return destination, report
 
 

@@ -88,7 +88,7 @@ def main(job_file: Path) -> int:
 
 
 def _work(job: Job, bundle: Bundle, device: Device | TableDevice) -> None:
-    deployed = Deployed(bundle.target, bundle.quantised, bundle.recipe)
+    deployed = Deployed(bundle.target, bundle.quantised, bundle.recipe, bundle.request)
     folder = Path(job.journal)
     if isinstance(device, TableDevice):
         compared = device.compare(deployed, bundle.path / bundle.target.vendor, timeout_s=job.timeout_s)

@@ -42,9 +42,7 @@ class ArmDevice:
         assert isinstance(deployed.quantised, SpinnakerQuantised)
         network, reading = deployed.quantised.integers, deployed.recipe.training.readout
         with tempfile.TemporaryDirectory(prefix="delayline-device-") as scratch:
-            exported = deployed.target.export(
-                deployed.quantised, samples.spikes.select([0]), samples.labels[:1], Path(scratch), readout=reading
-            )
+            exported = deployed.export(Samples(samples.spikes.select([0]), samples.labels[:1]), Path(scratch))
             tables = exported_tables(exported)
         found = [Board(network, tables).run(samples.spikes.select([s])) for s in range(samples.labels.size)]
         names = [p.name for p in network.simulated]

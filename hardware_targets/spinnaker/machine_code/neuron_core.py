@@ -148,6 +148,7 @@ class NeuronCore:
 
     @neurons.setter
     def neurons(self, words: NDArray[np.int32]) -> None:
+        """Set them."""
         self._machine.put(self._neurons, words.astype("<i4"))
 
     @property
@@ -157,6 +158,7 @@ class NeuronCore:
 
     @synapses.setter
     def synapses(self, words: NDArray[np.int32]) -> None:
+        """Set them."""
         self._machine.put(self._synapses, words.astype("<i4"))
 
     @property
@@ -166,6 +168,7 @@ class NeuronCore:
 
     @thresholds.setter
     def thresholds(self, words: NDArray[np.int32]) -> None:
+        """Set them."""
         self._machine.put(self._thresholds, words.astype("<i4"))
 
     def row(self, synapses: list[tuple[int, int, int, int]]) -> NDArray[np.uint32]:
