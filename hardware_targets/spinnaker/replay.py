@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware_targets.spinnaker.emulator_tables import RING_MAX
-from hardware_targets.spinnaker.fixed_point import FRACTION_BITS, initialise
+from hardware_targets.spinnaker.fixed_point import FRACTION_BITS, NeuronConstants, initialise
 from hardware_targets.spinnaker.integer_network import (
     EXCITATORY,
     INHIBITORY,
@@ -46,12 +46,8 @@ def weights_on_chip(integers: IntegerNetwork, network: Network, name: str) -> Ch
 class _Neuron:
     """State of a neuron and its tick, with 32 bits or as many as it takes."""
 
-    def __init__(self, integers: IntegerNetwork, population: str, neuron: int, *, bounded: bool) -> None:
-        parameters = integers[population].parameters
-        assert parameters is not None, "a simulated population has parameters"
-        chip = initialise(parameters, integers.dt_ms)
-        self._bounded = bounded
-        self._shifts = integers[population].shifts
+    def __init__(self, chip: NeuronConstants, neuron: int, shifts: tuple[int, int], *, bounded: bool) -> None:
+        self._bounded, self._shifts = bounded, shifts
         self._init, self._decay = ([int(a[t, neuron]) for t in range(N_TYPES)] for a in (chip.init, chip.decay))
         self._i_offset, self._resistance = int(chip.i_offset[neuron]), int(chip.resistance[neuron])
         self._v_rest, self._exp_tc = int(chip.v_rest[neuron]), int(chip.exp_tc[neuron])
@@ -101,8 +97,10 @@ def replay(
     excitatory, inhibitory = (row.tolist() for row in _arriving(integers, population, neuron, spikes, n_steps))
     times, units = spikes.get(population, (np.zeros(0, dtype=np.int64),) * 2)
     resets = set(times[units == neuron].tolist())
-    bounded = _Neuron(integers, population, neuron, bounded=True)
-    free = _Neuron(integers, population, neuron, bounded=False)
+    neurons = integers[population]
+    assert neurons.parameters is not None, "a simulated population has parameters"
+    chip = initialise(neurons.parameters, integers.dt_ms)
+    bounded, free = (_Neuron(chip, neuron, neurons.shifts, bounded=b) for b in (True, False))
     voltages, unbounded = np.zeros(n_steps), np.zeros(n_steps)
     overflows: list[tuple[int, Overflow]] = []
     for step in range(n_steps):
@@ -113,7 +111,7 @@ def replay(
             overflows.append((step, "saturated_ring_buffer"))
         if bounded.wrapped:
             overflows.append((step, "wrapped_state"))
-    scale = ONE * integers[population].scale
+    scale = ONE * neurons.scale
     return Replay(voltages / scale, unbounded / scale, bounded.threshold / scale, 1 / scale, tuple(overflows))
 
 

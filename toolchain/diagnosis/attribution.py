@@ -1,7 +1,7 @@
 """Why the chip first spikes otherwise than the trained network: the cause by name, and what each change contributed.
 
-At the first spike that one of the two engines has and the other has not, the margin V - threshold of that neuron lies on
-different sides of zero. The difference of the two margins is taken apart:
+At the first spike that one of the two engines has and the other has not, the margin V - threshold of that neuron lies
+on different sides of zero. The difference of the two margins is taken apart:
 
     chip margin - float margin = sum of what quantisation changed (membrane.decompose) - change of the threshold
                                  + rounding at every step + overflows
@@ -175,7 +175,7 @@ class Attribution:
 
 
 def _signed(margin: float) -> str:
-    return f"{100 * margin:+.3g}%"
+    return f"{100 * margin:+.3g}%".replace("-", "−")
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class Causes:
         if edges:
             text += f" In {edges} the float network itself was on a knife's edge."
         lost, gained = (sum(a.outcome == o for a in self.attributions) for o in ("lost", "gained"))
-        text += f" {lost} of them lose the right class on the chip and {gained} gain it."
+        text += f" The right class is lost on the chip in {lost} of them and gained in {gained}."
         return text
 
     def to_json(self) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def diagnose(
     engine = float_engine(recipe, trained, spikes.n_steps)
     explainer = None
     if isinstance(target, ReplayingTarget):
-        explainer = _Explainer(trained, target, quantised, target.largest_slot())
+        explainer = Explainer(trained, target, quantised, target.largest_slot())
     floating, chip = [], []
     attributions: list[Attribution] = []
     equal: Counter[Outcome] = Counter()
@@ -74,8 +74,14 @@ def diagnose(
     return causes, spike_distances(sizes, floating, chip, trained.dt_ms)
 
 
-class _Explainer:
-    """A network and its quantised form, of which one divergence after another is explained."""
+class Explainer:
+    """A network and its quantised form, of which one divergence after another is explained.
+
+    Parameters
+    ----------
+    trained : the network of the float engine
+    target, largest_slot : a target that replays, and its largest delay slot
+    """
 
     def __init__(self, trained: Network, target: ReplayingTarget, quantised: Quantised, largest_slot: int) -> None:
         self.trained, self._target, self._quantised = trained, target, quantised
@@ -114,7 +120,7 @@ class _Explainer:
 
 
 def _also_shown(
-    causes: Causes, explainer: _Explainer, engine: Engine, target: Target, quantised: Quantised, spikes: SpikeTrains
+    causes: Causes, explainer: Explainer, engine: Engine, target: Target, quantised: Quantised, spikes: SpikeTrains
 ) -> Causes:
     """The same, with the first sample of the most frequent cause in full where the first of all has another."""
     if not causes.attributions:
