@@ -94,7 +94,8 @@ def _shown(index: int, attribution: Attribution) -> str:
         Column("Changes V by", unit="of threshold"),
         Column("Last arrivals", unit="steps"),
     ]
-    synapses = table("Synapses whose change counts most", columns, rows, "small") if rows else ""
+    caption = f"Sample {attribution.sample}: synapses whose change counts most"
+    synapses = table(caption, columns, rows, "small") if rows else ""
     return f'<p>{escaped(attribution.sentence)}</p>\n<div class="grid">{figures}</div>\n{synapses}'
 
 
