@@ -100,10 +100,15 @@ class LoihiCase:
             delays[i, 0] = k
         return replace(network, projections=(replace(first, weight=weights, delay=delays), network.projections[1]))
 
-    def explain(self, trained: Network, times: NDArray[np.int64]) -> list[tuple[Attribution, Both]]:
-        """The first divergence where input i spikes at times[i]; empty if all spikes are the same."""
+    def explain(
+        self, trained: Network, times: NDArray[np.int64], deployed: Network | None = None
+    ) -> list[tuple[Attribution, Both]]:
+        """The first divergence where input i spikes at times[i]; empty if all spikes are the same.
+
+        `deployed` is what pruning left of the trained network.
+        """
         none = {p.name: 0 for p in trained.projections}
-        quantised = LoihiQuantised("loihi2", self.integers, trained, none, none)
+        quantised = LoihiQuantised("loihi2", self.integers, deployed or trained, none, none)
         spikes = bin_events([(times, np.arange(times.size))], times.size, STEPS)[0]
         return explain(trained, loihi2, quantised, spikes)
 

@@ -142,6 +142,19 @@ def test_weights_that_became_zero_are_the_cause(peak: float) -> None:
     check_sum(found)
 
 
+def test_a_pruned_synapse_is_the_cause_and_its_lost_delay_is_none(peak: float) -> None:
+    """Training has another heavy synapse with a delay of 62; pruning leaves neither weight nor delay of it."""
+    weights, slots = np.append(WEIGHTS, 0), np.append(SLOTS, 0)
+    case = LoihiCase(weights, slots, int(peak * 1.02))
+    times = np.append(TIMES, 18)
+    trained = case.trained(weight={44: 150.0}, slot={44: 62.0})
+    ((found, _),) = case.explain(trained, times, deployed=case.trained())
+    assert (found.cause, found.spiked) == ("pruned_synapses", "float")
+    assert others(found, "pruned_synapses") < 5e-4
+    assert not {c.name for c in found.contributions} & {"clipped_delay", "moved_delay", "zeroed_weight"}
+    check_sum(found)
+
+
 def test_a_current_that_wraps_is_the_cause() -> None:
     """Six weights of 254 * 2^7 are 195072, beyond the 131072 that 24 bits hold shifted by 6."""
     case = LoihiCase(np.full(6, 254), np.zeros(6, np.int64), 100_000, exponent=7)

@@ -23,6 +23,7 @@ from toolchain.diagnosis.attribution import Attribution
 from toolchain.diagnosis.causes import Causes
 from toolchain.diagnosis.diagnose import diagnose, diagnosed_samples
 from toolchain.diagnosis.distances import spike_distances
+from toolchain.diagnosis.typical import Typical
 from toolchain.network import Network, Population
 from toolchain.report.causes import causes_section
 from toolchain.spikes import SpikeTrains
@@ -53,6 +54,8 @@ def causes(shown: Attribution) -> Causes:
             replace(plain, sample=11, step=20, outcome="lost", float_margin=-0.5),
         ],
         (2, 1),
+        [Typical("h", "rounded_weight", 9, 0.01, 0.05), Typical("h", "clipped_delay", 9, 0.255, 0.5)],
+        (7, 9),
     )
 
 
@@ -75,6 +78,10 @@ def test_the_sentence_says_how_many_where_when_and_why(causes: Causes) -> None:
     assert "h (4), second (1)" in sentence
     assert "most often because of rounded weights (60%)" in sentence
     assert "The right class is lost on the chip in 2 of them and gained in 1." in sentence
+    assert sentence.endswith(
+        "V of h is moved most by clipped delays (26% of the threshold, root mean square), and the chip's neuron "
+        "reaches its threshold at 7 of 9 of them."
+    )
     assert Causes(7, 7, []).sentence() == (
         "In all of 7 samples the chip has every spike of the float network and no other."
     )
@@ -101,6 +108,8 @@ def test_the_page_says_why_and_draws_it(causes: Causes, shown: Attribution) -> N
     assert "These are the first 20 of 50 test samples. All spikes are the same in 15" in page.text
     table = "Causes of the first spike that differs, by population"
     assert page.row(table, "h rounded weights")[1:3] == ["3 60%", f"{(shown.step + 60) / 3:.0f}"]
+    typical = "What each change does to V at spikes of the float network, given its input"
+    assert page.row(typical, "h clipped delays")[1:] == ["9", "25.500%", "50.000%"]
     assert page.row("Spike trains, by population: distances and mean rates", "h")[1:] == [
         "2", "1 50%", "–", "–", "1", "0.5", "−0.5",
     ]  # fmt: skip
@@ -154,6 +163,10 @@ def test_a_deployed_run_is_diagnosed_sample_by_sample(trained_run: RunFolder) ->
     assert [a.sample for a in causes.attributions] == differing
     assert all(a.cause != "unexplained" for a in causes.attributions)
     assert [a.window is not None for a in causes.attributions].count(True) in (1, 2)
+    # Four spikes of each sample, 200 / 60 rounded up.
+    assert causes.kept[1] == 4 * 60
+    assert {t.spikes for t in causes.typical} == {240}
+    assert causes.kept[0] > 120
     assert sum(p.differing for p in distances.populations) >= len(differing)
 
 

@@ -188,6 +188,52 @@ class Divergent:
     spiked: Engine
 
 
+@dataclass(frozen=True)
+class Margins:
+    """V - threshold of one neuron at one step in both number systems, on the same input; all in thresholds.
+
+    Attributes
+    ----------
+    contributions : those that are not 0; together they are chip - trained
+    overflows : (step, what) of this neuron up to that step
+    by_synapse : (n_synapses,) as `membrane.Decomposition`
+    """
+
+    trained: float
+    chip: float
+    contributions: tuple[Contribution, ...]
+    overflows: tuple[tuple[int, Overflow], ...]
+    by_synapse: NDArray[np.float64]
+
+
+def take_apart(neuron: Neuron, replay: Replay, spikes: Mapping[str, Events], step: int) -> Margins:
+    """Both margins at a step, and what makes the difference.
+
+    Parameters
+    ----------
+    replay : of the neuron on spikes that are the same before `step`
+    """
+    theta = neuron.trained.threshold
+    found = decompose(neuron, spikes, step)
+    contributions = [
+        Contribution(name, found.shapley[name] / theta, found.alone[name] / theta)
+        for name in CHANGES
+        if name in found.shapley
+    ]
+    overflows = tuple((at, what) for at, what in replay.overflows if at <= step)
+    arithmetic: list[tuple[Cause, float]] = [
+        ("rounded_threshold", theta - replay.threshold),
+        ("truncated_decay", float(replay.unbounded[step]) - found.quantised),
+    ]
+    if overflows:
+        arithmetic.append((overflows[0][1], float(replay.v[step] - replay.unbounded[step])))
+    contributions += [Contribution(name, value / theta, value / theta) for name, value in arithmetic if value]
+    # As whole units: the comparison of the chip is exact, and so is its sign here.
+    chip = float(np.rint((replay.v[step] - replay.threshold) / replay.unit)) * replay.unit / theta
+    trained = (found.trained - theta) / theta
+    return Margins(trained, chip, tuple(contributions), overflows, found.by_synapse / theta)
+
+
 def attribute(
     neuron: Neuron,
     divergent: Divergent,
@@ -209,26 +255,10 @@ def attribute(
     faithful : whether the replay has the voltages of the emulator; if not, nothing here explains it
     shown : also give synapses and traces
     """
-    step, theta = divergent.step, neuron.trained.threshold
-    found = decompose(neuron, floating, step)
-    contributions = [
-        Contribution(name, found.shapley[name] / theta, found.alone[name] / theta)
-        for name in CHANGES
-        if name in found.shapley
-    ]
-    overflows = tuple((at, what) for at, what in replay.overflows if at <= step)
-    arithmetic: list[tuple[Cause, float]] = [
-        ("rounded_threshold", theta - replay.threshold),
-        ("truncated_decay", float(replay.unbounded[step]) - found.quantised),
-    ]
-    if overflows:
-        arithmetic.append((overflows[0][1], float(replay.v[step] - replay.unbounded[step])))
-    contributions += [Contribution(name, value / theta, value / theta) for name, value in arithmetic if value]
-    float_margin = (found.trained - theta) / theta
-    # As whole units: the comparison of the chip is exact, and so is its sign here.
-    chip_margin = float(np.rint((replay.v[step] - replay.threshold) / replay.unit)) * replay.unit / theta
-    unit = replay.unit / theta
-    cause, decisive = _cause(divergent.spiked, float_margin, chip_margin, contributions, unit, faithful)
+    step = divergent.step
+    margins = take_apart(neuron, replay, floating, step)
+    contributions, unit = margins.contributions, replay.unit / neuron.trained.threshold
+    cause, decisive = _cause(divergent.spiked, margins, unit, faithful)
     largest = max((abs(c.value) for c in contributions), default=0.0)
     result = Attribution(
         sample,
@@ -236,53 +266,42 @@ def attribute(
         divergent.neuron,
         step,
         divergent.spiked,
-        float_margin,
-        chip_margin,
-        tuple(contributions),
+        margins.trained,
+        margins.chip,
+        contributions,
         cause,
         decisive,
         _off_by_one(neuron, divergent, floating, chip),
-        abs(float_margin) < EDGE * largest,
+        abs(margins.trained) < EDGE * largest,
         unit,
-        overflows[:8],
+        margins.overflows[:8],
     )
     if not shown:
         return result
-    synapses = _synapses(neuron, floating, step, found.by_synapse / theta)
+    synapses = _synapses(neuron, floating, step, margins.by_synapse)
     return replace(result, synapses=synapses, window=_window(neuron, replay, floating, chip, step))
 
 
-def _cause(
-    spiked: Engine,
-    float_margin: float,
-    chip_margin: float,
-    contributions: list[Contribution],
-    unit: float,
-    faithful: bool,
-) -> tuple[Cause, tuple[Cause, ...]]:
+def _cause(spiked: Engine, margins: Margins, unit: float, faithful: bool) -> tuple[Cause, tuple[Cause, ...]]:
     """The cause, and the fewest contributions that take the margin across zero."""
     by_chip = spiked == "chip"
-    if not faithful or (chip_margin >= 0) != by_chip:
+    if not faithful or (margins.chip >= 0) != by_chip:
         return "unexplained", ("unexplained",)
-    if (float_margin >= 0) == by_chip:
+    if (margins.trained >= 0) == by_chip:
         # In exact arithmetic the trained neuron does what the chip did: float32 decided the other way.
         return "float_rounding", ("float_rounding",)
     direction = 1.0 if by_chip else -1.0
     decisive: list[Cause] = []
-    margin = float_margin
-    for contribution in sorted(contributions, key=lambda c: -direction * c.value):
+    margin = margins.trained
+    for contribution in sorted(margins.contributions, key=lambda c: -direction * c.value):
         decisive.append(contribution.name)
         margin += contribution.value
         if (margin >= 0) == by_chip:
             break
-    cause = decisive[0]
-    if (
-        cause in ("rounded_threshold", "truncated_decay")
-        and max(abs(float_margin), abs(chip_margin)) <= TIE_UNITS * unit
-    ):
-        cause = "threshold_tie"
-        decisive = [cause]
-    return cause, tuple(decisive)
+    tied = max(abs(margins.trained), abs(margins.chip)) <= TIE_UNITS * unit
+    if tied and decisive[0] in ("rounded_threshold", "truncated_decay"):
+        return "threshold_tie", ("threshold_tie",)
+    return decisive[0], tuple(decisive)
 
 
 def _off_by_one(

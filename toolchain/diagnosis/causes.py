@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolchain.diagnosis.attribution import CAUSES, WORDS, Attribution, Cause, Outcome
+from toolchain.diagnosis.typical import Typical
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,16 @@ class Causes:
     attributions : of the samples that diverge, in order; the first one and one of the most frequent cause are shown in
         full
     outcomes_equal : what became of the class of the samples whose spikes are all equal: (lost, gained)
+    typical : what each change does to V at spikes of the float network, given its input
+    kept : (a, b): of b such spikes the chip's neuron, given the same input, reaches its threshold at a
     """
 
     samples: int
     of: int
     attributions: Sequence[Attribution]
     outcomes_equal: tuple[int, int] = (0, 0)
+    typical: Sequence[Typical] = ()
+    kept: tuple[int, int] = (0, 0)
 
     @property
     def diverging(self) -> int:
@@ -119,7 +124,19 @@ class Causes:
             text += f" In {edges} the float network itself was on a knife's edge."
         lost, gained = (sum(a.outcome == o for a in self.attributions) for o in ("lost", "gained"))
         text += f" The right class is lost on the chip in {lost} of them and gained in {gained}."
-        return text
+        return text + self._typical_sentence()
+
+    def _typical_sentence(self) -> str:
+        """Which change moves V most, wherever that is; what comes late in a sample is no first divergence."""
+        if not self.typical:
+            return ""
+        most = max(self.typical, key=lambda t: t.rms)
+        a, b = self.kept
+        return (
+            f" At spikes of the float network, given the same input, V of {most.population} is moved most by "
+            f"{WORDS[most.cause]} ({100 * most.rms:.2g}% of the threshold, root mean square), and the chip's neuron "
+            f"reaches its threshold at {a} of {b} of them."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """For report.json."""
@@ -132,6 +149,8 @@ class Causes:
             "by_cause": dict(self.by_cause),
             "rows": [vars(row) for row in self.rows()],
             "equal_spikes": {"lost": self.outcomes_equal[0], "gained": self.outcomes_equal[1]},
+            "typical": [vars(t) for t in self.typical],
+            "kept_spikes": {"kept": self.kept[0], "of": self.kept[1]},
             "sentence": self.sentence(),
             "attributions": [a.to_json() for a in self.attributions],
         }

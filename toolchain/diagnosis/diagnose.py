@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from toolchain.datasets import Samples
 from toolchain.deployment.abilities import Replay, ReplayingTarget
 from toolchain.deployment.target import Quantised, Target
-from toolchain.diagnosis.attribution import AFTER, Attribution, Divergent, Outcome, attribute
+from toolchain.diagnosis.attribution import AFTER, Attribution, Divergent, Outcome, attribute, take_apart
 from toolchain.diagnosis.causes import Causes
 from toolchain.diagnosis.distances import SpikeDistances, spike_distances
 from toolchain.diagnosis.engines import Both, first_divergent_spike, run_both
 from toolchain.diagnosis.membrane import Changes
+from toolchain.diagnosis.typical import SPIKES, Picked, picked_spikes, typical_contributions
 from toolchain.network import Network
 from toolchain.recipe import Recipe
 from toolchain.spikes import SpikeTrains
@@ -56,9 +57,13 @@ def diagnose(
     floating, chip = [], []
     attributions: list[Attribution] = []
     equal: Counter[Outcome] = Counter()
+    picked: list[Picked] = []
     for both in run_both(engine, target, quantised, trained, spikes):
         floating.append(both.floating)
         chip.append(both.chip)
+        if explainer is not None:
+            chosen = picked_spikes(trained, both.floating, both.sample, -(-SPIKES // count))
+            picked += [explainer.pick(both, *spike) for spike in chosen]
         outcome = _outcome(recipe, trained, both, int(test.labels[both.sample]))
         divergent = first_divergent_spike(trained, both.floating, both.chip)
         if divergent is None:
@@ -68,7 +73,15 @@ def diagnose(
             attributions.append(replace(explained, outcome=outcome))
     causes = None
     if explainer is not None:
-        causes = Causes(count, test.labels.size, attributions, (equal["lost"], equal["gained"]))
+        kept = sum(p.margins.chip >= 0 for p in picked)
+        causes = Causes(
+            count,
+            test.labels.size,
+            attributions,
+            (equal["lost"], equal["gained"]),
+            typical_contributions(picked),
+            (kept, len(picked)),
+        )
         causes = _also_shown(causes, explainer, engine, target, quantised, spikes)
     sizes = {p.name: p.size for p in trained.populations if p.kind == "lif"}
     return causes, spike_distances(sizes, floating, chip, trained.dt_ms)
@@ -103,6 +116,11 @@ class Explainer:
             faithful=self._faithful(both, divergent, replay),
             shown=shown,
         )
+
+    def pick(self, both: Both, population: str, neuron: int, step: int) -> Picked:
+        """Both margins at a spike of the float network, the chip's neuron on the float network's spikes."""
+        replay = self._target.replay(self._quantised, population, neuron, both.floating, step + 1)
+        return Picked(population, take_apart(self._changes.neuron(population, neuron), replay, both.floating, step))
 
     def _faithful(self, both: Both, divergent: Divergent, replay: Replay) -> bool:
         """Whether the replay has the emulator's voltage at every step up to the divergence.

@@ -17,9 +17,9 @@ Source: Shapley, "A value for n-person games" (1953).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,46 +121,46 @@ class Changes:
     """
 
     def __init__(self, trained: Network, quantised: Quantised, target: ReplayingTarget, largest_slot: int) -> None:
-        self.trained, self._constants = trained, quantised.constants
-        rounded = {p.name: p for p in quantised.rounded.projections}
-        self._arrays = {}
-        for projection in trained.projections:
-            name = projection.name
-            chip = target.weights_on_chip(quantised, name)
-            weight, deployed = (p.weight.astype(np.float64) for p in (projection, rounded[name]))
-            error = chip.weight - deployed
-            zeroed = (chip.weight == 0) & (deployed != 0) & ~chip.clipped
-            parts = {
-                "pruned_synapses": deployed - weight,
-                "rounded_weight": np.where(zeroed | chip.clipped, 0.0, error),
-                "clipped_weight": np.where(chip.clipped, error, 0.0),
-                "zeroed_weight": np.where(zeroed, error, 0.0),
-            }
-            slot = projection.slots()
-            # A synapse that was pruned has no delay any more; its arrivals are not what changed.
-            there = np.where(deployed != 0, rounded[name].slots(), slot)
-            clipped = (there < slot) & (there == largest_slot)
-            self._arrays[name] = (weight, parts, slot, there, clipped)
+        self.trained, self._constants, self._largest = trained, quantised.constants, largest_slot
+        self._rounded = {p.name: p for p in quantised.rounded.projections}
+        self._chip = {p.name: target.weights_on_chip(quantised, p.name) for p in trained.projections}
 
     def neuron(self, population: str, neuron: int) -> Neuron:
         """One neuron with all its synapses."""
         incoming = self.trained.incoming(population)
         sizes = [self.trained[p.source].size for p in incoming]
         firsts = np.cumsum([0, *sizes])[:-1].tolist()
-        arrays = [self._arrays[p.name] for p in incoming]
-        trained = NeuronConstants.of(self.trained[population], self.trained.dt_ms)
+        rounded = [self._rounded[p.name] for p in incoming]
 
-        empty = np.zeros(0)
+        def column(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+            """The synapses of the neuron from one array (pre, post) of each projection."""
+            return np.concatenate([np.zeros(0), *(a[:, neuron] for a in arrays)])
+
+        weight, deployed = column([p.weight for p in incoming]), column([p.weight for p in rounded])
+        chip = column([self._chip[p.name].weight for p in incoming])
+        beyond = column([self._chip[p.name].clipped for p in incoming]) > 0
+        zeroed = (chip == 0) & (deployed != 0) & ~beyond
+        parts = {
+            "pruned_synapses": deployed - weight,
+            "rounded_weight": np.where(zeroed | beyond, 0.0, chip - deployed),
+            "clipped_weight": np.where(beyond, chip - deployed, 0.0),
+            "zeroed_weight": np.where(zeroed, chip - deployed, 0.0),
+        }
+        # Half to even, as `Projection.slots`. A synapse that was pruned has no delay any more: its arrivals are not
+        # what changed.
+        slot = np.rint(column([p.delay for p in incoming])).astype(np.int64)
+        kept = np.rint(column([p.delay for p in rounded])).astype(np.int64)
+        there = np.where(deployed != 0, kept, slot)
         return Neuron(
             population,
             neuron,
             tuple((p.source, first, size) for p, first, size in zip(incoming, firsts, sizes, strict=True)),
-            np.concatenate([empty, *(a[0][:, neuron] for a in arrays)]),
-            {name: np.concatenate([empty, *(a[1][name][:, neuron] for a in arrays)]) for name in WEIGHT_PARTS},
-            np.concatenate([empty.astype(np.int64), *(a[2][:, neuron] for a in arrays)]),
-            np.concatenate([empty.astype(np.int64), *(a[3][:, neuron] for a in arrays)]),
-            np.concatenate([empty.astype(np.bool_), *(a[4][:, neuron] for a in arrays)]),
-            Constants.of(trained, neuron),
+            weight,
+            parts,
+            slot,
+            there,
+            (there < slot) & (there == self._largest),
+            Constants.of(NeuronConstants.of(self.trained[population], self.trained.dt_ms), neuron),
             Constants.of(self._constants[population], neuron),
             self.trained[population].single_spike,
         )

@@ -17,6 +17,7 @@ def causes_section(causes: Causes | None, distances: SpikeDistances | None) -> s
         parts.append(f"<p>{escaped(causes.sentence())}{escaped(_rest(causes))}</p>\n")
         if causes.attributions:
             parts.append(_histogram(causes))
+            parts.append(_typical(causes))
             parts.append(
                 "<p>Up to the first spike that differs every neuron gets the same input in both engines, so that spike "
                 "is explained by its own synapses and constants. Each change of quantisation gets its mean "
@@ -65,6 +66,28 @@ def _histogram(causes: Causes) -> Markup:
         Column("Class gained"),
     ]
     return table("Causes of the first spike that differs, by population", columns, rows)
+
+
+def _typical(causes: Causes) -> str:
+    """What each change does to V at spikes in general: a first divergence is early and nearest to the threshold."""
+    if not causes.typical:
+        return ""
+    rows = [
+        [
+            Markup(f'{escaped(t.population)} <span class="what">{escaped(WORDS[t.cause])}</span>'),
+            count(t.spikes),
+            percent(t.rms, 3),
+            percent(t.largest, 3),
+        ]
+        for t in causes.typical
+    ]
+    columns = [
+        Column("Change of V, by", numeric=False),
+        Column("Spikes"),
+        Column("Root mean square", unit="of threshold"),
+        Column("Largest", unit="of threshold"),
+    ]
+    return table("What each change does to V at spikes of the float network, given its input", columns, rows, "small")
 
 
 def _shown(index: int, attribution: Attribution) -> str:
