@@ -21,7 +21,7 @@ PACKAGES = ("toolchain", "hardware_targets", "models")
 OURS = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
 HEAVY = (
     *("numba", "numpy", "matplotlib", "pydantic", "sklearn", "rich", "lava", "onnx", "scipy", "safetensors", "yaml"),
-    *("h5py", "espeakng_loader"),
+    *("h5py", "espeakng_loader", "elephant", "neo", "quantities"),
 )
 
 
@@ -143,7 +143,7 @@ def test_imports_run_one_way() -> None:
         {"kernels", "network", "objective", "observed", "readouts", "spikes", "storage"},
         {"event_graph", "recipe"},
         {"network_builder", "datasets"},
-        {"training", "deployment", "devices", "quantization", "interchange", "validation", "report"},
+        {"training", "deployment", "devices", "diagnosis", "quantization", "interchange", "validation", "report"},
         {"cli", "bootstrap"},
     ]
     height = {name: level for level, floor in enumerate(floors) for name in floor}

@@ -17,6 +17,7 @@ from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
 from hardware_targets.loihi.limits import ChipLimits, read_limits
 from hardware_targets.loihi.mapping import place_network, place_plan
+from toolchain.deployment.abilities import ChipWeights, Replay
 from toolchain.deployment.plan import NetworkPlan
 from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import (
@@ -302,6 +303,30 @@ class LoihiTarget:
         """Run all samples without relays, every delay in its own synapse."""
         ours = _loihi(quantised)
         return _traces(ours.integers, spikes) if ours.extended else None
+
+    def weights_on_chip(self, quantised: Quantised, projection: str) -> ChipWeights:
+        """What integer weights stand for."""
+        from hardware_targets.loihi.replay import weights_on_chip
+
+        ours = _loihi(quantised)
+        return weights_on_chip(ours.integers, ours.trained, projection, self._limits)
+
+    def v_scale(self, quantised: Quantised, population: str) -> float:
+        """The chip shifts weights and thresholds by 6 before they meet v."""
+        return 64 * _loihi(quantised).integers[population].scale
+
+    def replay(
+        self,
+        quantised: Quantised,
+        population: str,
+        neuron: int,
+        spikes: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]],
+        n_steps: int,
+    ) -> Replay:
+        """Compute one neuron from given spikes."""
+        from hardware_targets.loihi.replay import replay
+
+        return replay(_loihi(quantised).integers, population, neuron, spikes, n_steps)
 
     def export(
         self,

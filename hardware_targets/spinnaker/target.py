@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hardware_targets.rounded_delays import round_delays
 from hardware_targets.spinnaker.limits import BOARD, SpinnakerLimits, read_limits
 from hardware_targets.spinnaker.quantised import SpinnakerQuantised, restore
-from toolchain.deployment.abilities import TableComparison
+from toolchain.deployment.abilities import ChipWeights, Replay, TableComparison
 from toolchain.deployment.plan import NetworkPlan
 from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import (
@@ -181,6 +181,32 @@ class SpinnakerTarget:
     def emulate_unextended(self, quantised: Quantised, spikes: SpikeTrains) -> Traces | None:
         """Nothing to compare: a delay extension re-emits every spike on time, and no neuron is added."""
         return None
+
+    def weights_on_chip(self, quantised: Quantised, projection: str) -> ChipWeights:
+        """What integer weights stand for."""
+        from hardware_targets.spinnaker.replay import weights_on_chip
+
+        ours = _spinnaker(quantised)
+        return weights_on_chip(ours.integers, ours.trained, projection)
+
+    def v_scale(self, quantised: Quantised, population: str) -> float:
+        """Voltages are s16.15, in mV."""
+        from hardware_targets.spinnaker.integer_network import ONE
+
+        return ONE * _spinnaker(quantised).integers[population].scale
+
+    def replay(
+        self,
+        quantised: Quantised,
+        population: str,
+        neuron: int,
+        spikes: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]],
+        n_steps: int,
+    ) -> Replay:
+        """Compute one neuron from given spikes."""
+        from hardware_targets.spinnaker.replay import replay
+
+        return replay(_spinnaker(quantised).integers, population, neuron, spikes, n_steps)
 
     def export(
         self,

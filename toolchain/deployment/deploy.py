@@ -7,7 +7,7 @@ missing vendor package or a vendor process that hangs leaves what was there as i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from toolchain.deployment.abilities import MappingTarget, TableComparison
 from toolchain.deployment.bundle import replacing, write_manifest, write_network
 from toolchain.deployment.options import Options as Options
 from toolchain.deployment.target import EmulatedResponses, Placement, Pruned, Quantised, Target, Traces
+from toolchain.diagnosis.diagnose import diagnose, diagnosed_samples
 from toolchain.errors import CheckpointError, Exceeded, InputError, TargetLimitError
 from toolchain.network import Network
 from toolchain.network_builder import generator
@@ -216,7 +217,10 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
             predictions.append(("vendor", predict_traces(recipe.training.readout, theirs, readout)))
         ladder = climb(predictions, test.labels, prepared.dataset.n_classes)
         compared = Compared(0 if tables else n_vendor, divergence, changed, tables)
+        say(f"explain the spikes of {diagnosed_samples(prepared.trained, test.spikes)} samples")
+        causes, distances = diagnose(recipe, prepared.trained, target, quantised, test)
         report = _report(run, target, prepared, ladder, emulated, compared)
+        report = replace(report, causes=causes, spike_distances=distances)
         write_network(folder, quantised, prepared.placement, recipe)
         write_json(folder / "report.json", report.to_json())
         figures = _figures(run, target, prepared, ours, theirs)

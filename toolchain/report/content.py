@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.target import ConstantError, Placement, ProjectionError, Pruned
+from toolchain.diagnosis.causes import Causes
+from toolchain.diagnosis.distances import SpikeDistances
 
 Events = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
 """Population -> (times, units) of one sample."""
@@ -128,6 +130,8 @@ class Report:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     pruned: Pruned | None = None
     tables: TableComparison | None = None
+    causes: Causes | None = None
+    spike_distances: SpikeDistances | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json. Keys up to `resources` are a promise to other programs."""
@@ -147,6 +151,8 @@ class Report:
             "overflows": {name: dict(events) for name, events in self.overflows.items()},
             "pruning": _pruning(self.pruned),
             "tables": asdict(self.tables) if self.tables else None,
+            "causes": self.causes.to_json() if self.causes else None,
+            "spike_distances": self.spike_distances.to_json() if self.spike_distances else None,
             "cores": [{**asdict(c), "use": dict(c.use)} for c in self.placement.cores],
             "placement_reasons": dict(self.placement.reasons),
             "provenance": dict(self.provenance),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
+from toolchain.report.causes import causes_section
 from toolchain.report.charts import delay_chart, ladder_chart, learning_charts
 from toolchain.report.content import Figures, Report
 from toolchain.report.ladder import explanation, ladder_rows, rung_label
@@ -52,6 +53,7 @@ def render_html(report: Report, figures: Figures) -> str:
     sections = [
         ("accuracy", "Accuracy, step by step", _ladder(report)),
         ("spikes", "Spikes of one sample", _spikes(report, figures)),
+        ("causes", "Why spikes differ", causes_section(report.causes, report.spike_distances)),
         ("delays", "Delays", _delays(report, figures)),
         ("pruning", "What pruning removed", pruning_section(report.pruned)),
         ("quantisation", "What quantisation changed", _quantisation(report)),
