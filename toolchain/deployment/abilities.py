@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from toolchain.deployment.target import Quantised, Traces
+from toolchain.cost.content import Cost
+from toolchain.deployment.target import EmulatedResponses, Placement, Quantised, Traces
+from toolchain.spikes import SpikeTrains
 
 
 @runtime_checkable
@@ -78,4 +80,27 @@ class InspectableTarget(Protocol):
         ------
         BundleError
             If the tables are missing or damaged.
+        """
+
+
+@runtime_checkable
+class CostedTarget(Protocol):
+    """What a target has besides if it can say what an inference costs."""
+
+    def cost(
+        self,
+        quantised: Quantised,
+        placement: Placement,
+        *,
+        spikes: SpikeTrains,
+        emulated: EmulatedResponses,
+        traced: SpikeTrains,
+        traces: Traces,
+    ) -> Cost:
+        """Count what happens in an inference, and estimate what it takes.
+
+        Parameters
+        ----------
+        spikes, emulated : input of all samples that were emulated, and what `Target.emulate` said of them
+        traced, traces : input of some samples, and what `Target.emulate_traces` said of them
         """

@@ -7,7 +7,7 @@ missing vendor package or a vendor process that hangs leaves what was there as i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from toolchain import __version__
 from toolchain.datasets import Dataset, Samples, load_dataset
-from toolchain.deployment.abilities import MappingTarget, TableComparison
+from toolchain.deployment.abilities import CostedTarget, MappingTarget, TableComparison
 from toolchain.deployment.bundle import replacing, write_manifest, write_network
 from toolchain.deployment.options import Options as Options
 from toolchain.deployment.target import EmulatedResponses, Placement, Pruned, Quantised, Target, Traces
@@ -214,7 +214,13 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
             divergence = first_divergence(cut(ours, n_vendor), theirs, list(ours.v))
             ladder.append(vendor_rung(recipe, theirs, prepared.trained.readout.name, test.labels[:n_vendor]))
         compared = Compared(0 if tables else n_vendor, divergence, changed, tables)
-        report = _report(run, target, prepared, ladder, emulated, compared)
+        cost = None
+        if isinstance(target, CostedTarget):
+            spikes = test.spikes
+            cost = target.cost(
+                quantised, prepared.placement, spikes=spikes, emulated=emulated, traced=shown, traces=ours
+            )
+        report = replace(_report(run, target, prepared, ladder, emulated, compared), cost=cost)
         write_network(folder, quantised, prepared.placement, recipe)
         write_json(folder / "report.json", report.to_json())
         figures = _figures(run, target, prepared, ours, theirs)

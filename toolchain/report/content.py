@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.cost.content import Cost
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.target import ConstantError, Placement, ProjectionError, Pruned
 
@@ -85,6 +86,7 @@ class Report:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     pruned: Pruned | None = None
     tables: TableComparison | None = None
+    cost: Cost | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json. Keys up to `resources` are a promise to other programs."""
@@ -104,6 +106,7 @@ class Report:
             "overflows": {name: dict(events) for name, events in self.overflows.items()},
             "pruning": _pruning(self.pruned),
             "tables": asdict(self.tables) if self.tables else None,
+            "cost": self.cost.to_json() if self.cost else None,
             "cores": [{**asdict(c), "use": dict(c.use)} for c in self.placement.cores],
             "placement_reasons": dict(self.placement.reasons),
             "provenance": dict(self.provenance),
