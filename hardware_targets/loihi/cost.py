@@ -101,7 +101,7 @@ def network_cost(
     dynamic = total(p.interval for p in parts)
     n_chips = len({c.chip for c in placement.cores})
     static = _static(constants["static_power"], latency, n_chips)
-    whole = dynamic if static.interval is None else dynamic + static.interval
+    whole = None if static.interval is None else dynamic + static.interval
     estimates = (
         Estimate("energy_dynamic", "J", dynamic, f"{dominant(parts)}{_missing(counts, constants)}", tuple(parts)),
         static,
@@ -128,7 +128,7 @@ def network_cost(
 
 
 _TOTAL = "dynamic and static"
-_TOTAL_WITHOUT_STATIC = "dynamic alone: no static power is public for this chip, and it may be most of a measurement"
+_TOTAL_WITHOUT_STATIC = "no static power is public for this chip, and it may be most of what a measurement shows"
 _LATENCY = "barrier and the busiest core of each step; without feeding input in and reading output"
 _FASTER = "how many times faster than the time that the steps stand for"
 
