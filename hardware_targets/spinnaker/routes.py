@@ -1,7 +1,8 @@
 """Links that a multicast packet takes: it crosses one once for all chips beyond, and routers copy it where ways part.
 
-The tree here is that of shortest ways on the board, among which the first in the order of a chip's links is taken.
-sPyNNaker's router may choose other trees, whose links are as many or more; only its routing tables would tell.
+The tree here is that of shortest ways on the board, among which the first in the order of a chip's links is taken. That
+of sPyNNaker joins other ways; over many cores its links are as many to within a few percent, one packet's may differ
+(`tests/cost/test_routes_board.py`).
 """
 
 from __future__ import annotations

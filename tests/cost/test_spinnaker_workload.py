@@ -160,3 +160,13 @@ def test_links_of_the_small_board_lead_around_those_that_are_down() -> None:
 def test_a_chip_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match=r"chip \(9, 9\) cannot be reached from \(0, 0\) on a board of version 5"):
         Routes(BOARD).links((0, 0), [(9, 9)])
+
+
+def test_on_several_boards_no_links_are_counted_and_all_else_is() -> None:
+    network, neurons = random_case(4)
+    plan = plan_of(network, neurons)
+    spikes = {p.name: np.full((1, p.size), 2, np.int64) for p in network.populations}
+    one = count(build_workload(network, cores_of(plan), LIMITS, BOARD), spikes, 3).events
+    several = count(build_workload(network, cores_of(plan), LIMITS, None), spikes, 3).events
+    assert set(one) - set(several) == {"hops", "router_passes"}
+    assert all((one[kind] == several[kind]).all() for kind in several)

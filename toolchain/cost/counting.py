@@ -117,8 +117,9 @@ def step_counts(workload: Workload, rasters: Mapping[str, NDArray[np.bool_]], ki
         if table is None or sender.lag >= n_steps:
             continue
         raster = rasters[sender.population][:, : n_steps - sender.lag]
-        # A product of floating point numbers runs on BLAS and is exact below 2^53.
-        found[:, sender.lag :] += np.rint(raster.astype(np.float64) @ table).astype(np.int64)
+        for sample in range(n_samples):
+            # A product of floating point numbers runs on BLAS and is exact below 2^53.
+            found[sample, sender.lag :] += np.rint(raster[sample].astype(np.float64) @ table).astype(np.int64)
     return found
 
 
