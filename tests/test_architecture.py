@@ -141,7 +141,7 @@ def test_imports_run_one_way() -> None:
     floors = [
         {"errors"},
         {"kernels", "network", "objective", "observed", "readouts", "spikes", "storage"},
-        {"event_graph", "recipe"},
+        {"cost", "event_graph", "recipe"},
         {"network_builder", "datasets"},
         {"training", "deployment", "devices", "diagnosis", "quantization", "interchange", "validation", "report"},
         {"cli", "bootstrap"},

@@ -23,6 +23,7 @@ from toolchain.recipe.training_section import ValidationSection
 from toolchain.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parent.parent
+COMMANDS = ("train", "deploy", "validate", "report", "inspect", "cost", "targets", "doctor", "data")
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 
 
@@ -136,4 +137,4 @@ def test_commands_that_pages_name_exist(page: Path) -> None:
     for target in re.findall(r"(?:`|^ {4})make ([a-z][a-z-]+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
     for command in re.findall(r"delayline ([a-z]+) ", text):
-        assert command in ("train", "deploy", "validate", "report", "inspect", "targets", "doctor", "data"), command
+        assert command in COMMANDS, command

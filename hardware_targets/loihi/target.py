@@ -17,6 +17,7 @@ from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
 from hardware_targets.loihi.limits import ChipLimits, read_limits
 from hardware_targets.loihi.mapping import place_network, place_plan
+from toolchain.cost.content import Cost
 from toolchain.deployment.abilities import ChipWeights, Replay
 from toolchain.deployment.plan import NetworkPlan
 from toolchain.deployment.request import PlacementRequest
@@ -293,7 +294,7 @@ class LoihiTarget:
             for p in ours.integers.simulated
         }
         first_spikes = result.first_spikes[quantised.rounded.readout.name]
-        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts)
+        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts, result.neuron_counts)
 
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples and keep u, v and spikes of every neuron at every step."""
@@ -327,6 +328,24 @@ class LoihiTarget:
         from hardware_targets.loihi.replay import replay
 
         return replay(_loihi(quantised).integers, population, neuron, spikes, n_steps)
+
+    def cost(
+        self,
+        quantised: Quantised,
+        placement: Placement,
+        *,
+        spikes: SpikeTrains,
+        emulated: EmulatedResponses,
+        traced: SpikeTrains,
+        traces: Traces,
+    ) -> Cost:
+        """Count events by the placement, and estimate energy and time from the constants of the chip."""
+        from hardware_targets.loihi.cost import network_cost
+
+        network = _loihi(quantised).on_chip
+        return network_cost(
+            network, placement, self._limits, spikes=spikes, emulated=emulated, traced=traced, traces=traces
+        )
 
     def export(
         self,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hardware_targets.rounded_delays import round_delays
 from hardware_targets.spinnaker.limits import BOARD, SpinnakerLimits, read_limits
 from hardware_targets.spinnaker.quantised import SpinnakerQuantised, restore
+from toolchain.cost.content import Cost
 from toolchain.deployment.abilities import ChipWeights, Replay, TableComparison
 from toolchain.deployment.plan import NetworkPlan
 from toolchain.deployment.request import PlacementRequest
@@ -165,7 +166,7 @@ class SpinnakerTarget:
             for p in ours.integers.simulated
         }
         first_spikes = result.first_spikes[ours.trained.readout.name]
-        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts)
+        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts, result.neuron_counts)
 
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples; u is the difference of excitatory and inhibitory current that the membrane takes."""
@@ -207,6 +208,24 @@ class SpinnakerTarget:
         from hardware_targets.spinnaker.replay import replay
 
         return replay(_spinnaker(quantised).integers, population, neuron, spikes, n_steps)
+
+    def cost(
+        self,
+        quantised: Quantised,
+        placement: Placement,
+        *,
+        spikes: SpikeTrains,
+        emulated: EmulatedResponses,
+        traced: SpikeTrains,
+        traces: Traces,
+    ) -> Cost:
+        """Count events by the placement, and estimate energy and time from the constants of the chip."""
+        from hardware_targets.spinnaker.cost import network_cost
+
+        network = _spinnaker(quantised).integers
+        return network_cost(
+            network, placement, self._limits, spikes=spikes, emulated=emulated, traced=traced, traces=traces
+        )
 
     def export(
         self,
@@ -310,6 +329,7 @@ def _placement(plan: Plan) -> Placement:
                 core.last,
                 {"neurons_per_core": core.size, "dtcm_bytes": use.dtcm},
                 numbers[place.x, place.y] if place else 0,
+                position=(place.x, place.y) if place else None,
             )
         )
     return Placement(tuple(cores), plan.resources, plan.reasons)

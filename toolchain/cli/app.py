@@ -225,6 +225,17 @@ def inspect(
 
 
 @app.command()
+def cost(
+    bundles: Annotated[list[Path], typer.Argument(help="Bundles that `delayline deploy` made.", metavar="BUNDLE...")],
+    json: Json = False,
+) -> None:
+    """Print what an inference does and is estimated to take, bundle beside bundle."""
+    from toolchain.cli import cost_command
+
+    emit(cost_command.run(bundles, json), json)
+
+
+@app.command()
 def targets(json: Json = False) -> None:
     """List the chips that can be deployed to, with their limits."""
     from toolchain.cli import about_commands

@@ -10,8 +10,10 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.cost.content import Cost
 from toolchain.deployment.request import PlacementRequest
-from toolchain.deployment.target import NOTHING_ASKED, Quantised, Traces
+from toolchain.deployment.target import NOTHING_ASKED, EmulatedResponses, Placement, Quantised, Traces
+from toolchain.spikes import SpikeTrains
 
 
 @runtime_checkable
@@ -156,4 +158,27 @@ class ReplayingTarget(Protocol):
         spikes : every population that projects to the neuron's -> (times, units) of its spikes, in any order; those of
             the neuron itself say when it is reset, whatever its voltage
         n_steps : how many steps
+        """
+
+
+@runtime_checkable
+class CostedTarget(Protocol):
+    """What a target has besides if it can say what an inference costs."""
+
+    def cost(
+        self,
+        quantised: Quantised,
+        placement: Placement,
+        *,
+        spikes: SpikeTrains,
+        emulated: EmulatedResponses,
+        traced: SpikeTrains,
+        traces: Traces,
+    ) -> Cost:
+        """Count what happens in an inference, and estimate what it takes.
+
+        Parameters
+        ----------
+        spikes, emulated : input of all samples that were emulated, and what `Target.emulate` said of them
+        traced, traces : input of some samples, and what `Target.emulate_traces` said of them
         """

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from toolchain import __version__
 from toolchain.datasets import Dataset, Samples, load_dataset
-from toolchain.deployment.abilities import MappingTarget, TableComparison
+from toolchain.deployment.abilities import CostedTarget, MappingTarget, TableComparison
 from toolchain.deployment.bundle import replacing, write_manifest, write_network
 from toolchain.deployment.options import Options as Options
 from toolchain.deployment.target import EmulatedResponses, Placement, Pruned, Quantised, Target, Traces
@@ -219,8 +219,14 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
         compared = Compared(0 if tables else n_vendor, divergence, changed, tables)
         say(f"explain the spikes of {diagnosed_samples(prepared.trained, test.spikes)} samples")
         causes, distances = diagnose(recipe, prepared.trained, target, quantised, test)
+        cost = None
+        if isinstance(target, CostedTarget):
+            spikes = test.spikes
+            cost = target.cost(
+                quantised, prepared.placement, spikes=spikes, emulated=emulated, traced=shown, traces=ours
+            )
         report = _report(run, target, prepared, ladder, emulated, compared)
-        report = replace(report, causes=causes, spike_distances=distances)
+        report = replace(report, causes=causes, spike_distances=distances, cost=cost)
         write_network(folder, quantised, prepared.placement, recipe)
         write_json(folder / "report.json", report.to_json())
         figures = _figures(run, target, prepared, ours, theirs)

@@ -50,6 +50,7 @@ class CoreUse:
     population, first, last : the neurons, `last` included
     use : name of a limit -> how much of it is taken
     formats : projection -> how its synapses are stored on this core, for people to read
+    position : column and row of the chip on its board, where chips have one that is known
     """
 
     core: int
@@ -59,6 +60,7 @@ class CoreUse:
     use: Mapping[str, float]
     chip: int = 0
     formats: Mapping[str, str] = field(default_factory=dict)
+    position: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -182,12 +184,15 @@ class EmulatedResponses:
     first_spikes : (n_samples, n_outputs) step of the first spike of each output, n_steps without one
     overflows : population -> name of the event (wrapped current, clipped voltage ...) -> count
     spike_counts : population -> (n_samples,)
+    neuron_counts : simulated population -> (n_samples, size) spikes of each neuron, relays included; empty for targets
+        that do not say
     """
 
     readout_v: NDArray[np.int32]
     first_spikes: NDArray[np.int64]
     overflows: Mapping[str, Mapping[str, int]]
     spike_counts: Mapping[str, NDArray[np.int64]]
+    neuron_counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

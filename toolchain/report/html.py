@@ -9,6 +9,7 @@ from importlib import resources
 from toolchain.report.causes import causes_section
 from toolchain.report.charts import delay_chart, ladder_chart, learning_charts
 from toolchain.report.content import Figures, Report
+from toolchain.report.cost import cost_section
 from toolchain.report.ladder import explanation, ladder_rows, rung_label
 from toolchain.report.pruning import pruning_section
 from toolchain.report.raster import NARROW, WIDE, raster_chart
@@ -59,6 +60,7 @@ def render_html(report: Report, figures: Figures) -> str:
         ("quantisation", "What quantisation changed", _quantisation(report)),
         ("overflows", "Overflows", _overflows(report)),
         ("resources", "Cores and resources", _resources(report)),
+        ("cost", "Cost of an inference", cost_section(report.cost)),
         ("learning", "Learning curve", _learning(figures)),
         ("provenance", "Provenance", provenance_list(report.provenance) if report.provenance else ""),
     ]
