@@ -109,7 +109,7 @@ def test_the_page_says_why_and_draws_it(causes: Causes, shown: Attribution) -> N
     table = "Causes of the first spike that differs, by population"
     assert page.row(table, "h rounded weights")[1:3] == ["3 60%", f"{(shown.step + 60) / 3:.0f}"]
     typical = "What each change does to V at spikes of the float network, given its input"
-    assert page.row(typical, "h clipped delays")[1:] == ["9", "25.500%", "50.000%"]
+    assert page.row(typical, "h clipped delays")[1:] == ["9", "25.5%", "50%"]
     assert page.row("Spike trains, by population: distances and mean rates", "h")[1:] == [
         "2", "1 50%", "–", "–", "1", "0.5", "−0.5",
     ]  # fmt: skip
