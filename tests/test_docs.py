@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from toolchain.attribution.divergence import CAUSES
 from toolchain.datasets import load_dataset
 from toolchain.datasets.checks import Item, inspect_item
 from toolchain.datasets.own_spikes import SpikesOptions
 from toolchain.datasets.splits import split_validation
-from toolchain.diagnosis.attribution import CAUSES
 from toolchain.objective import COMBINATIONS
 from toolchain.recipe import Recipe, parse_recipe, training_section
 from toolchain.recipe.training_section import ValidationSection

@@ -134,7 +134,7 @@ class Replay:
 class ReplayingTarget(Protocol):
     """What a target has besides if a single neuron of it can be computed apart from its network.
 
-    It is what `toolchain.diagnosis` needs to say why a neuron spikes otherwise than in the float network.
+    It is what `toolchain.attribution` needs to say why a neuron spikes otherwise than in the float network.
     """
 
     def weights_on_chip(self, quantised: Quantised, projection: str) -> ChipWeights:

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain import __version__
+from toolchain.attribution.explainer import explain_spikes, explained_samples
 from toolchain.datasets import Dataset, Samples, load_dataset
 from toolchain.deployment.abilities import CostedTarget, MappingTarget, TableComparison
 from toolchain.deployment.bundle import replacing, write_manifest, write_network
 from toolchain.deployment.options import Options as Options
 from toolchain.deployment.target import EmulatedResponses, Placement, Pruned, Quantised, Target, Traces
-from toolchain.diagnosis.diagnose import diagnose, diagnosed_samples
 from toolchain.errors import CheckpointError, Exceeded, InputError, TargetLimitError
 from toolchain.network import Network
 from toolchain.network_builder import generator
@@ -217,8 +217,8 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
             predictions.append(("vendor", predict_traces(recipe.training.readout, theirs, readout)))
         ladder = climb(predictions, test.labels, prepared.dataset.n_classes)
         compared = Compared(0 if tables else n_vendor, divergence, changed, tables)
-        say(f"explain the spikes of {diagnosed_samples(prepared.trained, test.spikes)} samples")
-        causes, distances = diagnose(recipe, prepared.trained, target, quantised, test)
+        say(f"explain the spikes of {explained_samples(prepared.trained, test.spikes)} samples")
+        causes, distances = explain_spikes(recipe, prepared.trained, target, quantised, test)
         cost = None
         if isinstance(target, CostedTarget):
             spikes = test.spikes

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from toolchain.diagnosis.attribution import WORDS, Attribution
-from toolchain.diagnosis.causes import Causes
-from toolchain.diagnosis.distances import SpikeDistances
+from toolchain.attribution.causes import Causes
+from toolchain.attribution.distances import SpikeDistances
+from toolchain.attribution.divergence import WORDS, Attribution
 from toolchain.report.causes_charts import trace_chart, waterfall_chart
 from toolchain.report.tables import Column, part_of, table
 from toolchain.report.wording import NOTHING, Markup, count, counted, escaped, fixed, number

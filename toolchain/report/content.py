@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.attribution.causes import Causes
+from toolchain.attribution.distances import SpikeDistances
 from toolchain.cost.content import Cost
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.target import ConstantError, Placement, ProjectionError, Pruned
-from toolchain.diagnosis.causes import Causes
-from toolchain.diagnosis.distances import SpikeDistances
 
 Events = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
 """Population -> (times, units) of one sample."""

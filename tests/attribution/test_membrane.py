@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.diagnosis.cases import voltage
-from toolchain.diagnosis.membrane import DELAY_PARTS, WEIGHT_PARTS, Constants, Neuron, course, decompose, kernel
+from tests.attribution.cases import voltage
+from toolchain.attribution.membrane import DELAY_PARTS, WEIGHT_PARTS, Constants, Neuron, course, decompose, kernel
 
 STEP = 30
 decays = st.floats(0.0, 0.999)

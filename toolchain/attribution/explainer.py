@@ -8,15 +8,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.attribution.causes import Causes
+from toolchain.attribution.distances import SpikeDistances, spike_distances
+from toolchain.attribution.divergence import AFTER, Attribution, Divergent, Outcome, attribute, take_apart
+from toolchain.attribution.engines import Both, first_divergent_spike, run_both
+from toolchain.attribution.membrane import Changes
+from toolchain.attribution.typical import SPIKES, Picked, picked_spikes, typical_contributions
 from toolchain.datasets import Samples
 from toolchain.deployment.abilities import Replay, ReplayingTarget
 from toolchain.deployment.target import Quantised, Target
-from toolchain.diagnosis.attribution import AFTER, Attribution, Divergent, Outcome, attribute, take_apart
-from toolchain.diagnosis.causes import Causes
-from toolchain.diagnosis.distances import SpikeDistances, spike_distances
-from toolchain.diagnosis.engines import Both, first_divergent_spike, run_both
-from toolchain.diagnosis.membrane import Changes
-from toolchain.diagnosis.typical import SPIKES, Picked, picked_spikes, typical_contributions
 from toolchain.network import Network
 from toolchain.recipe import Recipe
 from toolchain.spikes import SpikeTrains
@@ -28,13 +28,13 @@ WORK = 2 * 10**8
 """Steps of neurons that are looked at, at most: networks so large that 200 samples take more have fewer looked at."""
 
 
-def diagnosed_samples(network: Network, spikes: SpikeTrains) -> int:
-    """How many of the samples `diagnose` looks at by itself: 200, or as many as `WORK` allows, one at least."""
+def explained_samples(network: Network, spikes: SpikeTrains) -> int:
+    """How many of the samples `explain_spikes` looks at by itself: 200, or as many as `WORK` allows, one at least."""
     neurons = sum(p.size for p in network.populations if p.kind != "spike_source")
     return min(spikes.n_samples, SAMPLES, max(1, WORK // max(1, neurons * spikes.n_steps)))
 
 
-def diagnose(
+def explain_spikes(
     recipe: Recipe, trained: Network, target: Target, quantised: Quantised, test: Samples, samples: int | None = None
 ) -> tuple[Causes | None, SpikeDistances]:
     """Compare the first test samples in the trained network and in the emulator.
@@ -42,13 +42,13 @@ def diagnose(
     Parameters
     ----------
     trained : the network of the float rung, before any pruning
-    samples : how many; None for `diagnosed_samples`
+    samples : how many; None for `explained_samples`
 
     Returns
     -------
     causes, distances : no causes of a target that cannot replay a single neuron
     """
-    count = diagnosed_samples(trained, test.spikes) if samples is None else min(samples, test.labels.size)
+    count = explained_samples(trained, test.spikes) if samples is None else min(samples, test.labels.size)
     spikes = test.spikes.select(range(count))
     engine = float_engine(recipe, trained, spikes.n_steps)
     explainer = None
