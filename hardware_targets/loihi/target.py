@@ -27,6 +27,7 @@ from toolchain.deployment.target import (
     Traces,
     TrainingFormat,
 )
+from toolchain.diagnosis.model import Chip
 from toolchain.errors import BundleError, CheckpointError, DelaylineError
 from toolchain.network import Network, NeuronConstants, network_from_description
 from toolchain.objective import Reading
@@ -274,6 +275,12 @@ class LoihiTarget:
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples and keep u, v and spikes of every neuron at every step."""
         return _traces(_loihi(quantised).on_chip, spikes)
+
+    def replay(self, quantised: Quantised) -> Chip:
+        """What runs on the chip and its step, for diagnosis."""
+        from hardware_targets.loihi.replay import make_chip
+
+        return make_chip(_loihi(quantised).on_chip)
 
     def emulate_unextended(self, quantised: Quantised, spikes: SpikeTrains) -> Traces | None:
         """Run all samples without relays, every delay in its own synapse."""

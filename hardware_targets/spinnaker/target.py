@@ -23,6 +23,7 @@ from toolchain.deployment.target import (
     Traces,
     TrainingFormat,
 )
+from toolchain.diagnosis.model import Chip
 from toolchain.errors import CheckpointError, InputError, MissingDependencyError
 from toolchain.network import Network
 from toolchain.objective import Reading
@@ -156,7 +157,14 @@ class SpinnakerTarget:
             {k: a.astype(np.int64) - result.inh[k] for k, a in result.exc.items()},
             {k: a.astype(np.int64) for k, a in result.v.items()},
             dict(result.spikes),
+            {k: np.stack((a, result.inh[k])).astype(np.int64) for k, a in result.exc.items()},
         )
+
+    def replay(self, quantised: Quantised) -> Chip:
+        """The network and the tick, for diagnosis."""
+        from hardware_targets.spinnaker.replay import make_chip
+
+        return make_chip(_spinnaker(quantised).integers)
 
     def emulate_unextended(self, quantised: Quantised, spikes: SpikeTrains) -> Traces | None:
         """Nothing to compare: a delay extension re-emits every spike on time, and no neuron is added."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from toolchain.deployment.target import Quantised, Traces
+from toolchain.diagnosis.model import Chip
 
 
 @runtime_checkable
@@ -79,3 +80,11 @@ class InspectableTarget(Protocol):
         BundleError
             If the tables are missing or damaged.
         """
+
+
+@runtime_checkable
+class DiagnosableTarget(Protocol):
+    """What a target has besides if its step can be replayed from what a device reported (`toolchain.diagnosis`)."""
+
+    def replay(self, quantised: Quantised) -> Chip:
+        """What was put on the chip, in its integers, and the arithmetic of its step."""

@@ -229,6 +229,7 @@ def cut(traces: Traces, samples: int) -> Traces:
         {k: a[:samples] for k, a in traces.u.items()},
         {k: a[:samples] for k, a in traces.v.items()},
         {k: a[:samples] for k, a in traces.spikes.items()},
+        {k: a[:, :samples] for k, a in traces.currents.items()},
     )
 
 

@@ -1,0 +1,195 @@
+"""Constants of neurons that, at another value, explain what deviates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from toolchain.diagnosis.candidates import Candidate, Change, constant_change, with_value
+from toolchain.diagnosis.evidence import Evidence, Look, difference
+from toolchain.diagnosis.model import Constant, I64, Model
+from toolchain.diagnosis.ranges import Range, exact_range
+
+AT_MOST_NEURONS = 64
+"""Neurons of which the values that explain them are worked out; a value for all of a population is tested on all."""
+
+
+class ConstantSearch:
+    """Over the constants of some stages, for what deviates in one quantity of one population."""
+
+    def __init__(self, evidence: Evidence, model: Model, name: str, quantity: str, stages: Sequence[int]) -> None:
+        self._evidence = evidence
+        self._model = model
+        self._name = name
+        self._quantity = quantity
+        self._constants = [c for c in evidence.arithmetic.constants if c.stage in stages]
+        self._rows = {c.name: i for i, c in enumerate(evidence.arithmetic.constants)}
+
+    def for_neuron(self, neuron: int) -> list[Candidate]:
+        """All single constants that explain every state of a neuron, choices first."""
+        mine = np.array([neuron], dtype=np.int64)
+        look = self._evidence.look(self._model, self._name, self._evidence.all_samples, mine)
+        found = []
+        for constant in self._ordered():
+            for low, high in self._values(look, constant):
+                model = with_value(self._model, self._name, constant.name, mine, low)
+                found.append(self._candidate(constant, model, mine, low, high))
+        return found or self._pairs(look, mine, mine)
+
+    def for_population(self, dirty: I64, samples: I64) -> list[Candidate]:
+        """Single constants that, at one value for all neurons, explain every state of the population."""
+        everyone = np.arange(self._model[self._name].size, dtype=np.int64)
+        looks = self._looks(dirty, samples)
+        found = []
+        for constant in self._ordered():
+            values = [self._columns(look, constant) for look in looks]
+            if constant.meanings:
+                common = set.intersection(*(set(v) for v in values))  # type: ignore[arg-type]
+                spans = [(v, v) for v in sorted(common)]
+            else:
+                spans = _common(values)  # type: ignore[arg-type]
+            for low, high in spans:
+                span = self._everywhere(constant, low, high)
+                if span is not None:
+                    model = with_value(self._model, self._name, constant.name, None, span[0])
+                    found.append(self._candidate(constant, model, None, *span))
+        if not found and looks:
+            found = self._pairs(looks[0], dirty[: looks[0].constants.shape[1]], everyone)
+            found = [c for c in found if not self._scan(c.model)]
+        return found
+
+    def widen(self, candidate: Candidate) -> Candidate:
+        """The same for the whole population, if the constant is one for all and the value explains all of them."""
+        (change,) = candidate.changes if len(candidate.changes) == 1 else (None,)
+        constant = next((c for c in self._constants if change and c.name == change.constant), None)
+        if constant is None or change is None or not constant.shared or change.low is None or change.high is None:
+            return candidate
+        span = self._everywhere(constant, change.low, change.high)
+        if span is None:
+            return candidate
+        model = with_value(self._model, self._name, constant.name, None, span[0])
+        return self._candidate(constant, model, None, *span)
+
+    def _ordered(self) -> list[Constant]:
+        return sorted(self._constants, key=lambda c: not c.meanings)
+
+    def _looks(self, dirty: I64, samples: I64) -> list[Look]:
+        some = dirty[:AT_MOST_NEURONS]
+        return [self._evidence.look(self._model, self._name, s, n) for s, n in self._evidence.parts(samples, some)]
+
+    def _difference(self, look: Look, row: int, values: I64) -> I64:
+        constants = look.constants.copy()
+        constants[row] = values
+        run = self._evidence.arithmetic.run(constants, look.arrivals, look.reported)
+        found = difference(self._quantity, look.reported, run)
+        assert found is not None, "the quantity was reported"
+        return found
+
+    def _columns(self, look: Look, constant: Constant) -> Range | list[int]:
+        """Of a number the range of each neuron, of a choice the values that explain all neurons."""
+        row = self._rows[constant.name]
+        if not constant.meanings:
+            return exact_range(
+                lambda values: self._difference(look, row, values), look.constants[row], constant.low, constant.high
+            )
+        return [
+            value
+            for value in range(constant.low, constant.high + 1)
+            if not self._difference(look, row, np.full_like(look.constants[row], value)).any()
+            and (look.constants[row] != value).any()
+        ]
+
+    def _values(self, look: Look, constant: Constant) -> list[tuple[int, int]]:
+        """Of one neuron: values that explain it."""
+        found = self._columns(look, constant)
+        if isinstance(found, Range):
+            return [(int(found.low[0]), int(found.high[0]))] if found.found[0] else []
+        return [(value, value) for value in found]
+
+    def _everywhere(self, constant: Constant, low: int, high: int) -> tuple[int, int] | None:
+        """What is left of a range of values where every neuron is to be explained, in the order of all samples."""
+        for start in dict.fromkeys((low, high, (low + high) // 2)):
+            if self._scan(with_value(self._model, self._name, constant.name, None, start)):
+                continue
+            for end in dict.fromkeys((high, low)):
+                if end != start and not self._scan(with_value(self._model, self._name, constant.name, None, end)):
+                    return min(start, end), max(start, end)
+            good, reach = start, (high if start == low else low)
+            while abs(reach - good) > 1:
+                middle = (good + reach) // 2
+                if self._scan(with_value(self._model, self._name, constant.name, None, middle)):
+                    reach = middle
+                else:
+                    good = middle
+            return min(start, good), max(start, good)
+        return None
+
+    def _scan(self, model: Model) -> int:
+        """States of the quantity that deviate in the whole population."""
+        return int(self._evidence.scan(model, self._name).counts[self._quantity].sum())
+
+    def _pairs(self, look: Look, neurons: I64, changed: I64) -> list[Candidate]:
+        """Two constants that one parameter sets: the first from the steps at which nothing arrives."""
+        found: list[Candidate] = []
+        for first, second, channel, words in self._evidence.arithmetic.together:
+            if self._quantity != "u" or look.difference("u") is None:
+                continue
+            quiet = look.arrivals[channel] == 0
+            a, b = self._rows[first], self._rows[second]
+            known = {c.name: c for c in self._constants}
+
+            def masked(values: I64, a: int = a, quiet: np.ndarray = quiet) -> I64:  # type: ignore[type-arg]
+                return np.where(quiet, self._difference(look, a, values), 0)
+
+            span = exact_range(masked, look.constants[a], known[first].low, known[first].high)
+            low, high = int(span.low.max()), int(span.high.min())
+            if not span.found.all() or low > high:
+                continue
+            moved = look.constants.copy()
+            moved[a] = low
+            other = Look(moved, look.arrivals, look.reported, look.replayed)
+            gain = exact_range(
+                lambda values, other=other, b=b: self._difference(other, b, values),  # type: ignore[misc]
+                moved[b], known[second].low, known[second].high,
+            )  # fmt: skip
+            if not gain.found.all() or gain.low.max() > gain.high.min():
+                continue
+            model = with_value(self._model, self._name, first, changed, low)
+            model = with_value(model, self._name, second, changed, int(gain.low.max()))
+            where = self._where(neurons if changed.size < self._model[self._name].size else None)
+            one = constant_change(
+                known[first], self._evidence.arithmetic, self._model.dt_ms, where, look.constants[a], low, high
+            )
+            change = replace_words(one, f"{one.words}; {words} is another, as {second} goes with it")
+            found.append(Candidate((change,), model, tuple(int(n) for n in neurons) if changed is neurons else ()))
+        return found
+
+    def _where(self, neurons: I64 | None) -> str:
+        size = self._model[self._name].size
+        if neurons is None or size == 1:
+            return f"population {self._name}"
+        return f"population {self._name}, neuron {', '.join(str(n) for n in neurons)}"
+
+    def _candidate(self, constant: Constant, model: Model, neurons: I64 | None, low: int, high: int) -> Candidate:
+        expected = self._model[self._name].constants[constant.name]
+        expected = expected if neurons is None else expected[neurons]
+        change = constant_change(
+            constant, self._evidence.arithmetic, self._model.dt_ms, self._where(neurons), expected, low, high
+        )
+        return Candidate((change,), model, () if neurons is None else tuple(int(n) for n in neurons))
+
+
+def replace_words(change: Change, words: str) -> Change:
+    """The same change in other words."""
+    return replace(change, words=words)
+
+
+def _common(ranges: list[Range]) -> list[tuple[int, int]]:
+    """What the ranges of all neurons have in common; of those that have one if that is most of them."""
+    low = np.concatenate([r.low[r.found] for r in ranges])
+    high = np.concatenate([r.high[r.found] for r in ranges])
+    if not low.size or low.max() > high.min():
+        return []
+    return [(int(low.max()), int(high.min()))]
