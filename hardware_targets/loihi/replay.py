@@ -7,7 +7,7 @@ it, u[t] being v[t] less the decayed v[t-1], unless the neuron spiked, when v sa
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -110,6 +110,10 @@ class LoihiArithmetic:
     def charge(self, constants: I64, addend: I64) -> F64:
         """What it adds."""
         return addend.astype(np.float64)
+
+    def threshold(self, constants: Mapping[str, int]) -> int | None:
+        """In units of v; none of a readout."""
+        return None if constants["vth"] == READOUT_VTH else constants["vth"] << 6
 
     def meaning(self, constant: str, value: int, dt_ms: float) -> str:
         """Time constants in ms."""

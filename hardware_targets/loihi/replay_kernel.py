@@ -16,7 +16,7 @@ I64 = NDArray[np.int64]
 DU, DV, VTH, CURRENT_ROUNDING, CURRENT_OVERFLOW, VOLTAGE_ROUNDING, VOLTAGE_OVERFLOW, RESET, TIE, OUTPUT = range(10)
 """Rows of the constants."""
 
-HALF = 2**23
+HALF = np.int64(2**23)
 
 
 @kernel
@@ -38,9 +38,9 @@ def int32(value: np.int64) -> np.int64:
 @kernel
 def current(u: np.int64, arriving: np.int64, keep: np.int64, rounding: np.int64, overflow: np.int64) -> np.int64:
     """Current after a step; beyond 24 bits it wraps once (0), is clipped (1) or stays (2)."""
-    after = int32(int32(decayed(u, keep, rounding)) + int32(arriving << 6))
+    after: np.int64 = int32(int32(decayed(u, keep, rounding)) + int32(arriving << 6))
     if overflow == 1:
-        return min(max(after, -HALF + 1), HALF - 1)
+        return min(max(after, np.int64(1 - HALF)), np.int64(HALF - 1))
     if overflow == 0 and after > HALF:
         return after - 2 * HALF
     if overflow == 0 and after <= -HALF:
@@ -51,10 +51,10 @@ def current(u: np.int64, arriving: np.int64, keep: np.int64, rounding: np.int64,
 @kernel
 def voltage(v: np.int64, u: np.int64, keep: np.int64, rounding: np.int64, overflow: np.int64) -> np.int64:
     """Voltage after a step, before a reset; beyond 24 bits it is clipped (0) or wraps (1)."""
-    after = int32(decayed(v, keep, rounding) + u)
+    after: np.int64 = int32(decayed(v, keep, rounding) + u)
     if overflow == 1:
         return ((after + HALF) & (2 * HALF - 1)) - HALF
-    return min(max(after, -HALF + 1), HALF - 1)
+    return min(max(after, np.int64(1 - HALF)), np.int64(HALF - 1))
 
 
 @kernel

@@ -2,13 +2,14 @@
 
 A neuron has an excitatory and an inhibitory value. Where both were reported, each tick of each is a test of its own.
 Their difference alone says what the membrane takes, so that v still is tested tick by tick, but how they came about is
-computed from the start of the sample on. Without either, v says what the current was up to the rounding of the membrane.
+computed from the start of the sample on. Without either, v says what the current was, but for
+the rounding of the membrane.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from hardware_targets.spinnaker.integer_network import (
     INHIBITORY,
     LARGEST_SHIFT,
     LARGEST_WEIGHT,
+    NO_THRESHOLD,
     ONE,
     IntegerNetwork,
     IntegerPopulation,
@@ -140,6 +142,10 @@ class SpinnakerArithmetic:
         down = constants[_AT["init_i"]] / 2.0**32 * 2.0 ** constants[_AT["shift_i"]]
         found: F64 = np.where(addend >= 0, addend * up, addend * down)
         return found
+
+    def threshold(self, constants: Mapping[str, int]) -> int | None:
+        """In s16.15; none of a readout."""
+        return None if constants["v_thresh"] == NO_THRESHOLD else constants["v_thresh"]
 
     def meaning(self, constant: str, value: int, dt_ms: float) -> str:
         """Time constants in ms, voltages in mV, currents in nA."""

@@ -40,14 +40,16 @@ def shifted(product: np.int64, bits: np.int64, rounding: np.int64) -> np.int64:
 def arriving(entry: np.int64, shift: np.int64, init: np.int64, overflow: np.int64) -> np.int64:
     """What an entry of the ring buffer adds; beyond 16 bits it saturates (0) or wraps (1)."""
     entry = min(entry, np.int64(0xFFFF)) if overflow == 0 else entry & 0xFFFF
-    return (wrapped(entry << shift) * init) >> 32
+    found: np.int64 = (wrapped(entry << shift) * init) >> 32
+    return found
 
 
 @kernel
 def membrane(v: np.int64, current: np.int64, c: I64) -> np.int64:
     """Voltage after a tick, before a reset."""
     alpha = wrapped(wrapped(shifted(current * c[RESISTANCE], 15, c[VOLTAGE_ROUNDING])) + c[V_REST])
-    return wrapped(alpha - wrapped(shifted(c[EXP_TC] * wrapped(alpha - v), 15, c[VOLTAGE_ROUNDING])))
+    found: np.int64 = wrapped(alpha - wrapped(shifted(c[EXP_TC] * wrapped(alpha - v), 15, c[VOLTAGE_ROUNDING])))
+    return found
 
 
 @kernel

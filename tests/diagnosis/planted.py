@@ -52,6 +52,7 @@ class Rows:
         shape = spikes.n_samples, spikes.n_steps
         self.u = {p.name: np.zeros((channels, *shape, p.size), dtype=np.int64) for p in network.simulated}
         self.v = {p.name: np.zeros((*shape, p.size), dtype=np.int64) for p in network.simulated}
+        self.rest = {p.name: getattr(getattr(p, "parameters", None), "v_rest", 0) for p in network.simulated}
         self.spikes = {p.name: np.zeros((*shape, p.size), dtype=np.bool_) for p in network.simulated}
 
     def traces(self, faults: Faults) -> Traces:
@@ -59,7 +60,7 @@ class Rows:
             for arrays in (self.u, self.v, self.spikes):
                 array: NDArray[Any] = cast(Any, arrays)[name]
                 array[..., 1:, :] = array[..., :-1, :].copy()
-                array[..., 0, :] = 0
+                array[..., 0, :] = self.rest[name] if arrays is self.v else 0
         if next(iter(self.u.values())).shape[0] == 1:
             return Traces({k: a[0] for k, a in self.u.items()}, self.v, self.spikes)
         return Traces({k: a[0] - a[1] for k, a in self.u.items()}, self.v, self.spikes, self.u)
@@ -173,4 +174,4 @@ def changed_population(network: Any, name: str, **fields: Any) -> Any:
 
 def without(traces: Traces, *what: str) -> Traces:
     """Traces of a device that does not record some of u, v, spikes and currents."""
-    return replace(traces, **cast(Any, dict.fromkeys(what, {})))
+    return replace(traces, **cast(Any, {key: {} for key in what}))

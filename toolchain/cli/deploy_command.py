@@ -73,6 +73,7 @@ def run_validation(
             f"; differs from the emulator first in sample {d.sample}, layer {d.layer}, neuron {d.neuron}, "
             f"step {d.step}: {d.quantity} is {d.theirs}, emulated {d.ours}"
         )
+        text += "".join(f"\n  {cause}" for cause in (result.diagnosis.causes if result.diagnosis else ()))
     return text, False, code
 
 

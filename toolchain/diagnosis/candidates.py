@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolchain.diagnosis.evidence import Evidence
-from toolchain.diagnosis.model import Arithmetic, Constant, I64, Model
+from toolchain.diagnosis.model import I64, Arithmetic, Constant, Model
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,15 @@ from dataclasses import replace
 import numpy as np
 
 from toolchain.diagnosis.candidates import Candidate, Change, constant_change, with_value
-from toolchain.diagnosis.evidence import Evidence, Look, difference
-from toolchain.diagnosis.model import Constant, I64, Model
+from toolchain.diagnosis.evidence import STATES_AT_ONCE, Evidence, Look, differences
+from toolchain.diagnosis.model import I64, Constant, Model, Reported
 from toolchain.diagnosis.ranges import Range, exact_range
 
 AT_MOST_NEURONS = 64
 """Neurons of which the values that explain them are worked out; a value for all of a population is tested on all."""
+
+MOST_STATES, MOST_TRIED = 300_000_000, 2
+"""Where bisection finds none, all values are tried of so many neurons, if no more states are replayed for each."""
 
 
 class ConstantSearch:
@@ -24,6 +27,7 @@ class ConstantSearch:
         self._model = model
         self._name = name
         self._quantity = quantity
+        self._watched = evidence.watched(name, quantity)
         self._constants = [c for c in evidence.arithmetic.constants if c.stage in stages]
         self._rows = {c.name: i for i, c in enumerate(evidence.arithmetic.constants)}
 
@@ -83,23 +87,61 @@ class ConstantSearch:
         constants = look.constants.copy()
         constants[row] = values
         run = self._evidence.arithmetic.run(constants, look.arrivals, look.reported)
-        found = difference(self._quantity, look.reported, run)
-        assert found is not None, "the quantity was reported"
-        return found
+        return differences(self._watched, look.reported, run)
 
     def _columns(self, look: Look, constant: Constant) -> Range | list[int]:
         """Of a number the range of each neuron, of a choice the values that explain all neurons."""
         row = self._rows[constant.name]
         if not constant.meanings:
-            return exact_range(
+            span = exact_range(
                 lambda values: self._difference(look, row, values), look.constants[row], constant.low, constant.high
             )
+            few = (constant.high - constant.low) * look.arrivals[0, ..., 0].size <= MOST_STATES
+            return self._all_values(look, constant) if few and not span.found.any() else span
         return [
             value
             for value in range(constant.low, constant.high + 1)
             if not self._difference(look, row, np.full_like(look.constants[row], value)).any()
             and (look.constants[row] != value).any()
         ]
+
+    def _all_values(self, look: Look, constant: Constant) -> Range:
+        """Every value there is, of neurons whose states do not rise or fall with it: inputs of both signs, or a wrap.
+
+        Of several ranges the one nearest to what must be.
+        """
+        n = look.constants.shape[1]
+        low, high, found = (
+            look.constants[self._rows[constant.name]].copy(),
+            np.zeros(n, np.int64),
+            np.zeros(n, np.bool_),
+        )
+        high[:] = low
+        for j in range(min(n, MOST_TRIED)):
+            values = np.arange(constant.low, constant.high + 1, dtype=np.int64)
+            wide = max(1, STATES_AT_ONCE // max(look.arrivals[0, ..., j].size, 1))
+            good = [
+                part[~(self._of_values(look, constant, j, part) != 0).any(axis=0)]
+                for part in np.array_split(values, -(-values.size // wide))
+            ]
+            fits = np.concatenate(good)
+            if fits.size:
+                runs = np.split(fits, np.flatnonzero(np.diff(fits) > 1) + 1)
+                nearest = min(runs, key=lambda run, at=low[j]: int(np.abs(run - at).min()))  # type: ignore[misc]
+                low[j], high[j], found[j] = nearest[0], nearest[-1], True
+        return Range(low, high, found)
+
+    def _of_values(self, look: Look, constant: Constant, neuron: int, values: I64) -> I64:
+        """Differences of one neuron, a column for each value."""
+        n = values.size
+        reported = Reported(
+            *(None if a is None else np.repeat(a[..., [neuron]], n, axis=-1) for a in vars(look.reported).values())
+        )
+        constants = np.repeat(look.constants[:, [neuron]], n, axis=1)
+        constants[self._rows[constant.name]] = values
+        arrivals = np.repeat(look.arrivals[..., [neuron]], n, axis=3)
+        run = self._evidence.arithmetic.run(constants, arrivals, reported)
+        return differences(self._watched, reported, run)
 
     def _values(self, look: Look, constant: Constant) -> list[tuple[int, int]]:
         """Of one neuron: values that explain it."""
@@ -127,8 +169,8 @@ class ConstantSearch:
         return None
 
     def _scan(self, model: Model) -> int:
-        """States of the quantity that deviate in the whole population."""
-        return int(self._evidence.scan(model, self._name).counts[self._quantity].sum())
+        """States that deviate in the whole population."""
+        return self._evidence.scan(model, self._name).states(self._watched)
 
     def _pairs(self, look: Look, neurons: I64, changed: I64) -> list[Candidate]:
         """Two constants that one parameter sets: the first from the steps at which nothing arrives."""
@@ -136,7 +178,9 @@ class ConstantSearch:
         for first, second, channel, words in self._evidence.arithmetic.together:
             if self._quantity != "u" or look.difference("u") is None:
                 continue
-            quiet = look.arrivals[channel] == 0
+            shown = look.difference("u")
+            assert shown is not None, "it was reported"
+            quiet = np.broadcast_to(look.arrivals[channel] == 0, shown.shape).reshape(-1, shown.shape[-1])
             a, b = self._rows[first], self._rows[second]
             known = {c.name: c for c in self._constants}
 

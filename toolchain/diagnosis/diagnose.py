@@ -12,7 +12,6 @@ which the replay equals every reported state of the neurons it is about.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +21,10 @@ from toolchain.deployment.target import Quantised, Target, Traces
 from toolchain.diagnosis.candidates import Candidate, Change
 from toolchain.diagnosis.constant_search import ConstantSearch
 from toolchain.diagnosis.event_search import EventSearch
-from toolchain.diagnosis.evidence import Deviations, Evidence
+from toolchain.diagnosis.evidence import Evidence
 from toolchain.diagnosis.findings import Diagnosis, Finding, Unexplained
 from toolchain.diagnosis.layers import merge_layers
-from toolchain.diagnosis.model import CURRENT, I64, QUANTITIES, SPIKE, VOLTAGE, Chip, Model
+from toolchain.diagnosis.model import CURRENT, I64, QUANTITIES, SPIKE, VOLTAGE, Chip
 from toolchain.diagnosis.projection_search import ProjectionSearch
 from toolchain.diagnosis.synapse_search import SynapseSearch
 from toolchain.errors import InputError
@@ -91,16 +90,20 @@ class _Diagnosing:
 
     def run(self) -> Diagnosis:
         states = deviating = 0
+        untouched = self._evidence
+        for cells in self._model.cells:
+            if cells.constants and untouched.quantities(cells.name):
+                self._reports(cells.name)
         for cells in self._model.cells:
             if not cells.constants:
                 self._input(cells.name)
                 continue
             if not self._evidence.quantities(cells.name):
                 continue
-            before = self._evidence.scan(self._model, cells.name)
-            states, deviating = states + before.compared, deviating + before.total
-            if before.total:
-                self._population(cells.name, before)
+            reported = untouched.scan(self._evidence.chip.model, cells.name)
+            states, deviating = states + reported.compared, deviating + reported.total
+            if self._evidence.scan(self._model, cells.name).total:
+                self._population(cells.name)
         deviating += sum(f.total for f in self._findings if f.cause == "input")
         model = self._evidence.chip.model
         return Diagnosis(
@@ -149,15 +152,16 @@ class _Diagnosing:
         neurons = tuple(int(n) for n in np.unique(np.nonzero(wrong)[2]))
         self._unexplained.append(Unexplained(name, "spikes", neurons, total, 1, place, text))  # type: ignore[arg-type]
 
-    def _population(self, name: str, before: Deviations) -> None:
+    def _population(self, name: str) -> None:
         """Explain one quantity after the other: what is wrong in one is corrected before the next is looked at."""
-        unknown: list[int] = [CURRENT]
         given_up = np.zeros(0, dtype=np.int64)
-        for quantity in self._evidence.quantities(name):
-            stages = sorted({*unknown, *range(STAGE[quantity] + 1)} - {s for s in range(min(unknown))})
-            unknown = [STAGE[quantity] + 1]
+        quantities = self._evidence.quantities(name)
+        for quantity in quantities:
+            # A voltage that is reset was not reported as it was before: what is wrong with it may show in spikes alone.
+            least = VOLTAGE if "u" in quantities and quantity != "u" else CURRENT
+            stages = list(range(least, STAGE[quantity] + 1))
             now = self._evidence.scan(self._model, name)
-            dirty = np.setdiff1d(now.dirty(quantity), given_up)
+            dirty = np.setdiff1d(now.dirty((quantity,)), given_up)
             dirty = self._together(name, quantity, stages, dirty)
             left = self._one_by_one(name, quantity, stages, dirty)
             if left.size:
@@ -171,16 +175,20 @@ class _Diagnosing:
             candidates = self._of_population(name, quantity, stages, dirty)
             if not candidates or not self._accept(name, quantity, dirty, candidates):
                 break
-            dirty = np.intersect1d(self._evidence.scan(self._model, name).dirty(quantity), dirty)
+            dirty = np.intersect1d(self._evidence.scan(self._model, name).dirty((quantity,)), dirty)
         return dirty
 
     def _of_population(self, name: str, quantity: str, stages: list[int], dirty: I64) -> list[Candidate]:
         samples = self._probed(name, quantity)
         found = ConstantSearch(self._evidence, self._model, name, quantity, stages).for_population(dirty, samples)
-        found = found or self._late_records(name, quantity)
-        if CURRENT in stages and not found:
+        if found:
+            return found
+        if CURRENT in stages:
             found = ProjectionSearch(self._evidence, self._model, name, quantity).find(dirty, samples)
-            found = found or EventSearch(self._evidence, self._model, name, quantity).find(dirty)
+        # Of a neuron that never spikes these may be the same.
+        found = found + self._late_records(name, quantity)
+        if CURRENT in stages and not found:
+            found = EventSearch(self._evidence, self._model, name, quantity).find(dirty)
         return found
 
     def _probed(self, name: str, quantity: str) -> I64:
@@ -199,13 +207,36 @@ class _Diagnosing:
         if quantity == "spikes" or "v" not in before or not before["v"].any():
             return []
         for late in (steps for steps in RECORDS_LATE if steps < self._evidence.n_steps):
-            other = self._evidence.with_late(quantity, name, late)
+            other = self._evidence.with_late((quantity,), name, late)
             after = other.scan(self._model, name).counts
             if not after[quantity].any() and not after["v"].any():
                 words = f"population {name}: its {quantity} is recorded {late} step{'s' if late > 1 else ''} late"
                 change = Change("off by one step", words, expected=0, low=late, high=late)
                 return [Candidate((change,), self._model, (), other)]
         return []
+
+    def _reports(self, name: str) -> None:
+        """Whether all that a population reports is late.
+
+        Where it rests at 0 that looks like late arrivals at it and early ones at its targets; so it is told from late
+        arrivals by what its targets do. Looked for in all populations before anything else is.
+        """
+        before = self._evidence.scan(self._model, name)
+        quantity = next((q for q in self._evidence.quantities(name) if before.counts[q].any()), None)
+        if quantity is None:
+            return
+        targets = {s.target for s in self._model.outgoing(name)} - {name}
+
+        def elsewhere(evidence: Evidence) -> int:
+            return sum(evidence.scan(self._model, t).total for t in targets if evidence.quantities(t))
+
+        for late in (steps for steps in RECORDS_LATE if steps < self._evidence.n_steps):
+            other = self._evidence.with_late(QUANTITIES, name, late)
+            if not other.scan(self._model, name).total and elsewhere(other) < elsewhere(self._evidence):
+                words = f"population {name}: all that it reports is {late} step{'s' if late > 1 else ''} late"
+                change = Change("off by one step", words, expected=0, low=late, high=late)
+                self._accept(name, quantity, before.dirty((quantity,)), [Candidate((change,), self._model, (), other)])
+                return
 
     def _one_by_one(self, name: str, quantity: str, stages: list[int], dirty: I64) -> I64:
         """Changes of single neurons; returns those that none explains."""
@@ -234,11 +265,14 @@ class _Diagnosing:
         """Take the candidate of fewest changes; the others that are as good stand beside it."""
         fewest = min(len(c.changes) for c in candidates)
         candidates = [c for c in candidates if len(c.changes) == fewest]
+        # A value to the point before a range of them.
+        candidates.sort(key=lambda c: c.changes[0].low != c.changes[0].high)
         chosen = candidates[0]
         before = self._evidence.scan(self._model, name, dirty)
-        after = (chosen.evidence or self._evidence).scan(chosen.model, name, dirty)
+        after_evidence = chosen.evidence or self._evidence
+        after = after_evidence.scan(chosen.model, name, dirty)
         total = int(before.counts[quantity].sum())
-        clean = np.setdiff1d(dirty, after.dirty(quantity))
+        clean = np.setdiff1d(dirty, after.dirty(after_evidence.watched(name, quantity)))
         explained = total - int(after.counts[quantity].sum())
         first = before.first[quantity]
         if not clean.size or first is None:
@@ -312,12 +346,7 @@ def _not_available(evidence: Evidence) -> list[str]:
             found.append(f"population {cells.name}: u was not reported; it was computed from the spikes")
         elif evidence.arithmetic.channels == 2 and cells.name not in evidence.observed.currents:
             found.append(
-                f"population {cells.name}: u was reported, the currents that it is the difference of were not; they were "
-                "computed from the spikes"
+                f"population {cells.name}: u was reported, the two currents that it is the difference of were not; "
+                "they were computed from the spikes"
             )
     return found
-
-
-def shortened(diagnosis: Diagnosis, **fields: object) -> Diagnosis:
-    """The same with other fields."""
-    return replace(diagnosis, **fields)  # type: ignore[arg-type]

@@ -28,12 +28,13 @@ class EventSearch:
         self._model = model
         self._name = name
         self._quantity = quantity
+        self._watched = evidence.watched(name, quantity)
 
     def find(self, dirty: I64) -> list[Candidate]:
         """One set of spikes that explains everything; nothing, if it is not much shorter than what it explains."""
         if self._quantity == "spikes" or not dirty.size:
             return []
-        states = int(self._evidence.scan(self._model, self._name).counts[self._quantity].sum())
+        states = self._evidence.scan(self._model, self._name).states(self._watched)
         for sign in (-1, 1):
             found = self._with_sign(sign, states)
             if found is not None:
@@ -51,7 +52,7 @@ class EventSearch:
                     changed, taken = True, taken + len(rows)
             if not changed or taken * 2 > states:
                 return None
-            if not self._evidence.scan(model, self._name).counts[self._quantity].any():
+            if not self._evidence.scan(model, self._name).states(self._watched):
                 changes = tuple(
                     self._words(s, sign)
                     for s, before in zip(model.incoming(self._name), self._model.incoming(self._name), strict=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.deployment.target import Traces
-from toolchain.diagnosis.model import QUANTITIES, Arithmetic, Chip, Flags, I64, Model, Replayed, Reported, Synapses
+from toolchain.diagnosis.model import I64, QUANTITIES, Arithmetic, Chip, Flags, Model, Replayed, Reported, Synapses
 from toolchain.spikes import SpikeTrains
 
 STATES_AT_ONCE = 2_000_000
@@ -38,7 +39,8 @@ class Events:
     @classmethod
     def of_raster(cls, raster: Flags) -> Events:
         """Of a raster (n_samples, n_steps, size)."""
-        return cls._sorted(*(a.astype(np.int64) for a in np.nonzero(raster)), raster.shape[0])
+        sample, time, unit = (a.astype(np.int64) for a in np.nonzero(raster))
+        return cls._sorted(sample, time, unit, raster.shape[0])
 
     @classmethod
     def _sorted(cls, sample: I64, time: I64, unit: I64, n_samples: int) -> Events:
@@ -87,7 +89,8 @@ class Look:
         found = self.difference(quantity)
         if found is None:
             return None
-        return (found != 0).any(axis=0) if found.ndim == 4 else found != 0
+        wrong: Flags = (found != 0).any(axis=0) if found.ndim == 4 else found != 0
+        return wrong
 
 
 def difference(quantity: str, reported: Reported, replayed: Replayed) -> I64 | None:
@@ -106,6 +109,13 @@ def difference(quantity: str, reported: Reported, replayed: Replayed) -> I64 | N
     return replayed.spikes.astype(np.int64) - reported.spikes
 
 
+def differences(quantities: Sequence[str], reported: Reported, replayed: Replayed) -> I64:
+    """Replayed less reported of some quantities, those that were reported, one below the other: (n_states, n)."""
+    n = replayed.v.shape[-1]
+    parts = [difference(q, reported, replayed) for q in quantities]
+    return np.concatenate([p.reshape(-1, n) for p in parts if p is not None])
+
+
 @dataclass(frozen=True, eq=False)
 class Deviations:
     """Of one population: quantity -> (size,) how many states of each neuron deviate, and where the first does.
@@ -117,9 +127,13 @@ class Deviations:
     first: Mapping[str, tuple[int, int, int] | None]
     compared: int
 
-    def dirty(self, quantity: str) -> I64:
-        """Neurons of which a state deviates."""
-        return np.flatnonzero(self.counts[quantity]) if quantity in self.counts else np.zeros(0, dtype=np.int64)
+    def dirty(self, quantities: Sequence[str]) -> I64:
+        """Neurons of which a state of these quantities deviates."""
+        return np.flatnonzero(sum(self.counts[q] for q in quantities))
+
+    def states(self, quantities: Sequence[str]) -> int:
+        """States of these quantities that deviate."""
+        return int(sum(self.counts[q].sum() for q in quantities))
 
     @property
     def total(self) -> int:
@@ -157,12 +171,12 @@ class Evidence:
         self._events: dict[str, Events] = {}
         self._pairs: dict[tuple[str, int], I64] = {}
 
-    def with_late(self, quantity: str, population: str, steps: int) -> Evidence:
-        """The same, a record taken as being late."""
-        found = Evidence(
-            self.chip, self.spikes, self.observed, self.assumed, {**self.late, (quantity, population): steps}
-        )
-        found._events, found._pairs = self._events, self._pairs
+    def with_late(self, quantities: Sequence[str], population: str, steps: int) -> Evidence:
+        """The same, the records of some quantities of a population taken as being late."""
+        late = {**self.late, **{(quantity, population): steps for quantity in quantities}}
+        found = Evidence(self.chip, self.spikes, self.observed, self.assumed, late)
+        if "spikes" not in quantities:
+            found._events, found._pairs = self._events, self._pairs
         return found
 
     @property
@@ -175,7 +189,7 @@ class Evidence:
         if name not in self._events:
             reported = self.observed.spikes.get(name, self.assumed.get(name))
             if reported is not None:
-                self._events[name] = Events.of_raster(reported)
+                self._events[name] = Events.of_raster(reported[:, self.late.get(("spikes", name), 0) :])
             else:
                 first = 0
                 for cells in self.chip.model.cells:
@@ -205,6 +219,10 @@ class Evidence:
         there = {"u": self.observed.u, "v": self.observed.v, "spikes": self.observed.spikes}
         return tuple(q for q in QUANTITIES if name in there[q] or (q == "u" and name in self.observed.currents))
 
+    def watched(self, name: str, quantity: str) -> tuple[str, ...]:
+        """Reported quantities up to one: what explains it must leave those before it as they are."""
+        return self.quantities(name)[: self.quantities(name).index(quantity) + 1]
+
     def reported(self, name: str, samples: I64, neurons: I64) -> Reported:
         """What was reported of some neurons; the last steps are left out if a record is late."""
         late = {q: self.late.get((q, name), 0) for q in QUANTITIES}
@@ -212,8 +230,9 @@ class Evidence:
         # Slices give views where all samples are taken, so that a copy is made once.
         columns = np.ix_(samples, np.arange(n_steps), neurons)
 
-        def part(array: NDArray[np.generic], quantity: str) -> NDArray[np.generic]:
-            return array[:, late[quantity] :][columns]
+        def part(array: NDArray[Any], quantity: str) -> NDArray[Any]:
+            found: NDArray[Any] = array[:, late[quantity] :][columns]
+            return found
 
         currents: I64 | None = None
         if name in self.observed.currents:
@@ -254,7 +273,8 @@ class Evidence:
     def constants(self, model: Model, name: str, neurons: I64) -> I64:
         """(n_constants, n) in the order of the arithmetic."""
         named = model[name].constants
-        return np.stack([named[c.name][neurons] for c in self.arithmetic.constants]).astype(np.int64)
+        found: I64 = np.stack([named[c.name][neurons] for c in self.arithmetic.constants]).astype(np.int64)
+        return found
 
     def look(self, model: Model, name: str, samples: I64, neurons: I64) -> Look:
         """Replay some neurons in some samples."""

@@ -133,7 +133,9 @@ class Diagnosis:
     def sentence(self) -> str:
         """The outcome in one sentence."""
         if self.equal:
-            return f"Every one of {self.states} reported states is what it must be, on {_counted(self.samples, 'sample')}."
+            return (
+                f"Every one of {self.states} reported states is what it must be, on {_counted(self.samples, 'sample')}."
+            )
         found = _counted(len(self.findings), "cause")
         rest = sum(u.states for u in self.unexplained)
         left = f"; {rest} of the deviating states are not explained" if rest else "; together they explain all of them"
@@ -143,9 +145,22 @@ class Diagnosis:
             left = ", which explains all of them"
         return f"{self.deviating} of {self.states} reported states deviate. {found} found{left}."
 
+    @property
+    def causes(self) -> list[str]:
+        """What was found, and what is left, a line each; where samples cannot tell causes apart it says so."""
+        return [f"{f.text}{_or(f.alternatives)}" for f in self.findings] + [u.text for u in self.unexplained]
+
     def to_json(self) -> dict[str, Any]:
         """For report.json."""
         return {"equal": self.equal, "sentence": self.sentence, **asdict(self)}
+
+
+def _or(alternatives: tuple[str, ...]) -> str:
+    if not alternatives:
+        return ""
+    more = len(alternatives) - 1
+    others = f" or {more} other single change{'s' if more > 1 else ''}" if more else ""
+    return f" (these samples cannot tell it from: {alternatives[0]}{others})"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -20,12 +20,16 @@ def merge_layers(findings: Sequence[Finding], model: Model) -> list[Finding]:
     late = {f.projection: f.low for f in findings if f.cause == SHIFT and f.projection is not None}
     left = list(findings)
     for cells in model.cells:
-        incoming, outgoing = ([s.name for s in some] for some in (model.incoming(cells.name), model.outgoing(cells.name)))
+        incoming, outgoing = (
+            [s.name for s in some] for some in (model.incoming(cells.name), model.outgoing(cells.name))
+        )
         itself = f"{cells.name}->{cells.name}"
         if not cells.constants:
             shifts = {late.get(name) for name in outgoing}
             if len(shifts) == 1 and None not in shifts:
-                left = _join(left, cells.name, outgoing, f"input {cells.name}: its spikes arrive {_steps(shifts.pop())}")
+                left = _join(
+                    left, cells.name, outgoing, f"input {cells.name}: its spikes arrive {_steps(shifts.pop())}"
+                )
             continue
         others_in = [n for n in incoming if n != itself]
         others_out = [n for n in outgoing if n != itself]
@@ -38,7 +42,9 @@ def merge_layers(findings: Sequence[Finding], model: Model) -> list[Finding]:
             text = f"population {cells.name}: all that it reports is {_steps(shift)}"
             left = _join(left, cells.name, others_in + others_out, text)
         elif len(incoming) > 1 and {late.get(n) for n in incoming} == {shift}:
-            left = _join(left, cells.name, incoming, f"population {cells.name}: all that it receives arrives {_steps(shift)}")
+            left = _join(
+                left, cells.name, incoming, f"population {cells.name}: all that it receives arrives {_steps(shift)}"
+            )
     return left
 
 
@@ -55,9 +61,9 @@ def _join(findings: list[Finding], population: str, names: list[str], words: str
     # Findings that were made together count the same states.
     groups = {(f.population, f.first, f.total): f for f in mine}
     explained, total = (sum(getattr(f, key) for f in groups.values()) for key in ("explained", "total"))
-    first = mine[0]
+    first, text = mine[0], f"{words}; explains {explained} of {total} deviating states"
     joined = replace(
-        first, population=population, neurons=(), text=f"{words}; explains {explained} of {total} deviating states", explained=explained, total=total,
+        first, population=population, neurons=(), text=text, explained=explained, total=total,
         projection=names[0] if len(names) == 1 else None,
     )  # fmt: skip
     at = findings.index(first)

@@ -213,6 +213,9 @@ class Arithmetic(Protocol):
     def charge(self, constants: I64, addend: I64) -> F64:
         """What the arrival of an addend, (n,) or broadcast with it, counts in `excess`."""
 
+    def threshold(self, constants: Mapping[str, int]) -> int | None:
+        """What the voltage of a neuron with these constants is compared with; None if it is not meant to be reached."""
+
     def meaning(self, constant: str, value: int, dt_ms: float) -> str:
         """What a value stands for in physical units, such as ``9.8 ms``; empty if there is nothing to add."""
 

@@ -25,7 +25,7 @@ class ProjectionSearch:
         self._evidence = evidence
         self._model = model
         self._name = name
-        self._quantity = quantity
+        self._watched = evidence.watched(name, quantity)
 
     def find(self, dirty: I64, samples: I64) -> list[Candidate]:
         """The changes with the fewest parts that explain most, and clean ones only if there are any.
@@ -52,7 +52,7 @@ class ProjectionSearch:
         return [candidate for *rank, candidate in good if tuple(rank) == best]
 
     def _dirty(self, model: Model, neurons: I64 | None, samples: I64) -> I64:
-        return self._evidence.scan(model, self._name, neurons, samples).dirty(self._quantity)
+        return self._evidence.scan(model, self._name, neurons, samples).dirty(self._watched)
 
     def _changes(self) -> Iterator[tuple[tuple[Synapses, ...], tuple[Change, ...]]]:
         """Simplest first."""
@@ -74,7 +74,9 @@ class ProjectionSearch:
         for late in sorted((d for d in range(-LATEST, LATEST + 1) if d), key=abs):
             way = "late" if late > 0 else "early"
             steps = f"{abs(late)} step{'s' if abs(late) > 1 else ''}"
-            changes = tuple(_change("off by one step", s, f"arrives {steps} {way}", s.late, s.late + late) for s in some)
+            changes = tuple(
+                _change("off by one step", s, f"arrives {steps} {way}", s.late, s.late + late) for s in some
+            )
             yield tuple(replace(s, late=s.late + late) for s in some), changes
 
     def _limited(self, one: Synapses) -> Iterator[tuple[tuple[Synapses, ...], tuple[Change, ...]]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolchain.diagnosis.model import Flags, I64
+from toolchain.diagnosis.model import I64, Flags
 
 Difference = Callable[[I64], I64]
 """Values of n columns -> replayed less reported, (..., n)."""
@@ -48,10 +48,12 @@ def _one_way(difference: Difference, at_start: I64, start: I64, limit: int, way:
     def reached(distance: I64) -> Flags:
         """No state is on the side on which it was any more."""
         now = difference(start + way * distance)
-        return ~((np.sign(now) == side) & (side != 0)).any(axis=axes)
+        found: Flags = ~((np.sign(now) == side) & (side != 0)).any(axis=axes)
+        return found
 
     def equal(distance: I64) -> Flags:
-        return ~(difference(start + way * distance) != 0).any(axis=axes)
+        found: Flags = ~(difference(start + way * distance) != 0).any(axis=axes)
+        return found
 
     right = ~(at_start != 0).any(axis=axes)
     nearest, there = _first(reached, np.zeros_like(start), np.where(right, 0, room))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.diagnosis.candidates import Candidate, Change, rewrite_change, slot_change, weight_change
-from toolchain.diagnosis.evidence import STATES_AT_ONCE, Evidence, Look, difference
+from toolchain.diagnosis.evidence import STATES_AT_ONCE, Evidence, Look, differences
 from toolchain.diagnosis.model import F64, I64, Model, Reported, Synapses
 from toolchain.diagnosis.ranges import Range, exact_range
 
@@ -42,6 +42,7 @@ class SynapseSearch:
         self._name = name
         self._neuron = neuron
         self._quantity = quantity
+        self._watched = evidence.watched(name, quantity)
         self._incoming = model.incoming(name)
         self._step = evidence.arithmetic.weights[2]
         self._look = self._looked(model)
@@ -56,7 +57,7 @@ class SynapseSearch:
         if found:
             return found
         several = self._several()
-        return [several] if several else []
+        return [several] if several else self._everything()
 
     def _looked(self, model: Model) -> Look:
         neurons = np.array([self._neuron], dtype=np.int64)
@@ -162,9 +163,7 @@ class SynapseSearch:
         else:
             more = (addend * train)[np.newaxis]
         run = self._evidence.arithmetic.run(constants, base + more, reported)
-        found = difference(self._quantity, reported, run)
-        assert found is not None, "the quantity was reported"
-        return found
+        return differences(self._watched, reported, run)
 
     def _ranges(self, places: list[Place], start: list[int]) -> Range:
         """Weights in units of the step that explain every state."""
@@ -200,7 +199,7 @@ class SynapseSearch:
         for some in self._portions(places):
             columns = self._columns(some)
             left = self._difference(some, columns, np.array([self._weight(p) for p in some], dtype=np.int64))
-            for i in np.flatnonzero(~(left != 0).any(axis=tuple(range(left.ndim - 1)))):
+            for i in np.flatnonzero(~(left != 0).any(axis=0)):
                 found.append(self._candidate(self._moved(some[i]), some[i], self._weight(some[i])))
         return found
 
@@ -230,7 +229,7 @@ class SynapseSearch:
 
     def _with(self, place: Place, weight: int) -> Model:
         synapses = self._incoming[place.projection]
-        weights, slots, exists = (a.copy() for a in (synapses.weight, synapses.slots, synapses.exists))
+        weights, slots, exists = synapses.weight.copy(), synapses.slots.copy(), synapses.exists.copy()
         at = place.pre, self._neuron
         weights[at], slots[at], exists[at] = weight, place.slot, True
         return self._model.with_synapses(replace(synapses, weight=weights, slots=slots, exists=exists))
@@ -256,8 +255,7 @@ class SynapseSearch:
         return None
 
     def _states(self, look: Look) -> int:
-        wrong = look.deviating(self._quantity)
-        return int(np.count_nonzero(wrong))
+        return int(np.count_nonzero(differences(self._watched, look.reported, look.replayed)))
 
     def _best_step(self) -> tuple[int, Place, int] | None:
         """Of the places that look best: states that it leaves, place, weight."""
@@ -280,8 +278,7 @@ class SynapseSearch:
         for some in self._portions(tried):
             places = [p for p, _ in some]
             left = self._difference(places, self._columns(places), np.array([w for _, w in some], dtype=np.int64))
-            wrong = (left != 0).any(axis=0) if left.ndim == 4 else left != 0
-            counts = wrong.sum(axis=(0, 1))
+            counts = (left != 0).sum(axis=0)
             i = int(np.argmin(counts))
             if best is None or counts[i] < best[0]:
                 best = (int(counts[i]), *some[i])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.target import ConstantError, Placement, ProjectionError, Pruned
+from toolchain.diagnosis.findings import Diagnosis
 
 Events = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
 """Population -> (times, units) of one sample."""
@@ -85,6 +86,7 @@ class Report:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     pruned: Pruned | None = None
     tables: TableComparison | None = None
+    diagnosis: Diagnosis | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json. Keys up to `resources` are a promise to other programs."""
@@ -104,6 +106,7 @@ class Report:
             "overflows": {name: dict(events) for name, events in self.overflows.items()},
             "pruning": _pruning(self.pruned),
             "tables": asdict(self.tables) if self.tables else None,
+            "diagnosis": self.diagnosis.to_json() if self.diagnosis else None,
             "cores": [{**asdict(c), "use": dict(c.use)} for c in self.placement.cores],
             "placement_reasons": dict(self.placement.reasons),
             "provenance": dict(self.provenance),

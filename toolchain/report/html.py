@@ -8,6 +8,7 @@ from importlib import resources
 
 from toolchain.report.charts import delay_chart, ladder_chart, learning_charts
 from toolchain.report.content import Figures, Report
+from toolchain.report.diagnosis import diagnosis_section
 from toolchain.report.ladder import explanation, ladder_rows, rung_label
 from toolchain.report.pruning import pruning_section
 from toolchain.report.raster import NARROW, WIDE, raster_chart
@@ -51,6 +52,7 @@ def render_html(report: Report, figures: Figures) -> str:
     """
     sections = [
         ("accuracy", "Accuracy, step by step", _ladder(report)),
+        ("diagnosis", f"Why {report.vendor} differs", diagnosis_section(report.diagnosis, report.vendor)),
         ("spikes", "Spikes of one sample", _spikes(report, figures)),
         ("delays", "Delays", _delays(report, figures)),
         ("pruning", "What pruning removed", pruning_section(report.pruned)),

@@ -12,6 +12,8 @@ from toolchain.datasets import Samples, load_dataset
 from toolchain.deployment.abilities import HardwareTarget, MappingTarget, TableComparison
 from toolchain.deployment.bundle import Bundle, read_bundle
 from toolchain.deployment.target import Traces
+from toolchain.diagnosis.explain import explain_difference
+from toolchain.diagnosis.findings import Diagnosis
 from toolchain.errors import InputError
 from toolchain.report.content import Divergence
 from toolchain.storage import write_json
@@ -28,6 +30,7 @@ class ValidationResult:
     accuracy : None of a device that computes no spikes
     equal : None where there is nothing to be equal to
     compared : what was compared with the emulator, in words; empty where nothing was
+    diagnosis : why the device differs from the emulator, where it does
     """
 
     device: str
@@ -37,10 +40,11 @@ class ValidationResult:
     first_divergence: Divergence | None
     compared: str = ""
     tables: TableComparison | None = None
+    diagnosis: Diagnosis | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For ``validation-<device>.json``."""
-        return asdict(self)
+        return {**asdict(self), "diagnosis": self.diagnosis.to_json() if self.diagnosis else None}
 
 
 def validate(
@@ -116,7 +120,8 @@ def _on_vendor(bundle: Bundle, device: str, samples: int | None, timeout_s: floa
     divergence = first_divergence(ours, theirs, list(ours.v))
     readout = bundle.quantised.rounded.readout.name
     right = accuracy(predict_traces(bundle.recipe.training.readout, theirs, readout), shown.labels)
-    return ValidationResult(device, n, right, divergence is None, divergence, "every spike, u and v")
+    why = explain_difference(bundle, shown.spikes, theirs, ours) if divergence else None
+    return ValidationResult(device, n, right, divergence is None, divergence, "every spike, u and v", diagnosis=why)
 
 
 def _by_tables(bundle: Bundle, device: str, samples: int | None, timeout_s: float, strict: bool) -> ValidationResult:
@@ -143,4 +148,5 @@ def _on_hardware(bundle: Bundle, device: str, samples: int | None, timeout_s: fl
     spikes = theirs.spikes.get(readout, np.zeros(ours.v[readout].shape, dtype=np.bool_))
     prediction = predict(reading, theirs.v.get(readout, spikes), first_spikes_of(spikes))
     right = accuracy(prediction, shown.labels)
-    return ValidationResult(device, n, right, divergence is None, divergence, "every output")
+    why = explain_difference(bundle, shown.spikes, theirs, ours) if divergence else None
+    return ValidationResult(device, n, right, divergence is None, divergence, "every output", diagnosis=why)
