@@ -105,8 +105,9 @@ def test_a_delay_slot(seed: int, pick: int, slot: int) -> None:
     words = f"projection {projection.name}: synapse {pre}->{post} "
 
     def right(f: Finding) -> bool:
-        expected = ("delay", projection.name, (pre, post), int(projection.slots[pre, post]), slot)
-        return (f.cause, f.projection, f.synapse, f.expected, f.low) == expected
+        expected = ("delay", projection.name, (pre, post), int(projection.slots[pre, post]))
+        known = (f.cause, f.projection, f.synapse, f.expected) == expected
+        return known and f.low is not None and f.high is not None and f.low <= slot <= f.high
 
     the_one(network, spikes, device, right, words)
 
@@ -195,7 +196,7 @@ def test_a_layer_that_reports_a_step_late(seed: int) -> None:
 
 
 def test_spikes_that_are_lost_on_their_way() -> None:
-    network, spikes = random_network(3)
+    network, spikes = random_network(4)
     sent = run_loihi(network, spikes, NONE).spikes["h0"]
     projection = next(p for p in network.projections if p.target == "h0")
     events = [(int(t), int(u)) for t, u in zip(spikes.times, spikes.units, strict=True) if t < 30][:4]
@@ -208,7 +209,7 @@ def test_spikes_that_are_lost_on_their_way() -> None:
 
 
 def test_faults_of_two_neurons_and_of_two_kinds_are_two_findings() -> None:
-    network, spikes = random_network(1)
+    network, spikes = random_network(4)
     projection = next(p for p in network.projections if p.source == "in")
     weight = projection.weight.copy()
     weight[0, 0] ^= 16
@@ -226,7 +227,7 @@ def test_faults_of_two_neurons_and_of_two_kinds_are_two_findings() -> None:
 
 
 def test_two_wrong_synapses_of_one_neuron_are_both_found() -> None:
-    network, spikes = random_network(1)
+    network, spikes = random_network(4)
     projection = next(p for p in network.projections if p.source == "in")
     weight, slots = projection.weight.copy(), projection.slots.copy()
     weight[0, 1] ^= 64
@@ -244,9 +245,7 @@ def test_delays_cut_at_a_slot_and_weights_cut_at_a_value() -> None:
     network, spikes = random_network(4)
     projection = max(network.projections, key=lambda p: int(p.slots.max()))
     limit = int(np.unique(projection.slots)[-3])
-    device = run_loihi(
-        changed_projection(network, projection.name, slots=np.minimum(projection.slots, limit)), spikes
-    )
+    device = run_loihi(changed_projection(network, projection.name, slots=np.minimum(projection.slots, limit)), spikes)
     (finding,) = diagnose_integers(network, spikes, device).findings
     assert (finding.cause, finding.projection, finding.low) == ("delay clipped", projection.name, limit)
     weight = np.minimum(projection.weight, int(np.unique(projection.weight)[-4]))
@@ -257,8 +256,8 @@ def test_delays_cut_at_a_slot_and_weights_cut_at_a_value() -> None:
 
 def test_synapses_that_always_arrive_together_are_both_named() -> None:
     """Two sources that spike at the same steps, through the same slot: which one is wrong nobody can tell."""
-    network, spikes = random_network(0)
-    projection = next(p for p in network.projections if p.source == "in" and p.exists.all())
+    network, spikes = random_network(4)
+    projection = next(p for p in network.projections if p.source == "in")
     raster = np.stack([spikes.dense(s) for s in range(spikes.n_samples)])
     raster[:, 1] = raster[:, 0]
     times = [np.nonzero(r.T) for r in raster]
@@ -315,7 +314,7 @@ def test_a_device_that_reports_less_still_has_its_weight_found(kept: str) -> Non
     network, spikes = random_network(1)
     projection = next(p for p in network.projections if p.target == "out")
     weight = projection.weight.copy()
-    pre, post = 2, 0
+    pre, post = 0, 0
     weight[pre, post] ^= 32
     device = run_loihi(changed_projection(network, projection.name, weight=weight), spikes)
     if kept == "outputs":

@@ -98,12 +98,15 @@ def twos(expected: int, found: int, step: int) -> str:
     return f" (bit {different.bit_length() - 1} differs)" if different & (different - 1) == 0 else ""
 
 
-def slot_change(projection: str, pre: int, post: int, expected: int, found: int, largest: int) -> Change:
+def slot_change(projection: str, pre: int, post: int, expected: int, low: int, high: int) -> Change:
     """Words for a delay slot."""
-    words = f"projection {projection}: synapse {pre}->{post} has delay slot {found}, must be {expected}"
-    if abs(found - expected) == 1:
-        words += f": a step {'late' if found > expected else 'early'}"
-    return Change("delay", words, projection, (pre, post), None, expected, found, found)
+    found = (
+        f"delay slot {low}" if low == high else f"a delay slot of {low} to {high}, which is the same on these samples"
+    )
+    words = f"projection {projection}: synapse {pre}->{post} has {found}, must be {expected}"
+    if low == high and abs(low - expected) == 1:
+        words += f": a step {'late' if low > expected else 'early'}"
+    return Change("delay", words, projection, (pre, post), None, expected, low, high)
 
 
 def rewrite_change(

@@ -96,7 +96,8 @@ class SynapseSearch:
             charged = np.where(exists, charge, 0.0)[:, np.newaxis]
             here = 2 * charged * total - charged**2 * (count - 2 * both)
             other = np.arange(n_slots) != np.where(exists, slot, -1)[:, np.newaxis]
-            score = np.where(other & exists[:, np.newaxis] & (count > 0), gone + here, 0.0)
+            # A slot beyond the end of the samples brings nothing.
+            score = np.where(other & exists[:, np.newaxis], gone + here, 0.0)
             moves += [(float(score.flat[i]), Place(number, *_pair(i, n_slots))) for i in _top(score)]
             brought = total + charged * both
             score = np.where(other & (count > 0), gone + brought**2 / np.maximum(count, 1), 0.0)
@@ -195,19 +196,24 @@ class SynapseSearch:
         return self._candidate(change, place, low * step)
 
     def _moves(self, places: list[Place]) -> list[Candidate]:
-        found = []
+        good: dict[tuple[int, int], list[int]] = {}
         for some in self._portions(places):
             columns = self._columns(some)
             left = self._difference(some, columns, np.array([self._weight(p) for p in some], dtype=np.int64))
             for i in np.flatnonzero(~(left != 0).any(axis=0)):
-                found.append(self._candidate(self._moved(some[i]), some[i], self._weight(some[i])))
+                good.setdefault((some[i].projection, some[i].pre), []).append(some[i].slot)
+        found = []
+        for (projection, pre), slots in good.items():
+            ordered = np.sort(slots)
+            for run in np.split(ordered, np.flatnonzero(np.diff(ordered) > 1) + 1):
+                place = Place(projection, pre, int(run[0]))
+                found.append(self._candidate(self._moved(place, int(run[-1])), place, self._weight(place)))
         return found
 
-    def _moved(self, place: Place) -> Change:
+    def _moved(self, place: Place, last: int) -> Change:
         synapses = self._incoming[place.projection]
         expected = int(synapses.slots[place.pre, self._neuron])
-        largest = self._evidence.arithmetic.largest_slot
-        return slot_change(synapses.name, place.pre, self._neuron, expected, place.slot, largest)
+        return slot_change(synapses.name, place.pre, self._neuron, expected, place.slot, last)
 
     def _rewrites(self, places: list[tuple[Place, int]]) -> list[Candidate]:
         found = []
@@ -293,7 +299,7 @@ class SynapseSearch:
         if ours.slots[at] == theirs.slots[at] and ours.weight[at] == weight:
             return None
         if ours.weight[at] == weight:
-            return self._moved(place)
+            return self._moved(place, place.slot)
         span = other._ranges([place], [weight])
         low, high = int(span.low[0]) * self._step, int(span.high[0]) * self._step
         if ours.slots[at] == theirs.slots[at]:
