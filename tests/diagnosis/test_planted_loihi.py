@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import UnsatisfiedAssumption
 
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
 from tests.diagnosis.planted import (
@@ -24,7 +27,7 @@ from toolchain.deployment.target import Traces
 from toolchain.diagnosis.findings import Diagnosis, Finding
 from toolchain.spikes import SpikeTrains
 
-some = settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
+some = settings(deadline=None, max_examples=7, suppress_health_check=list(HealthCheck))
 seeds = st.integers(0, 60)
 
 
@@ -63,7 +66,7 @@ def a_population(network: IntegerNetwork, pick: int) -> tuple[IntegerPopulation,
     return population, pick // len(populations) % population.size
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_a_device_without_a_fault_has_no_finding(seed: int) -> None:
     network, spikes = random_network(seed)
     found = diagnose_integers(network, spikes, run_loihi(network, spikes))
@@ -332,3 +335,28 @@ def test_a_device_that_reports_less_still_has_its_weight_found(kept: str) -> Non
     assert (finding.low, finding.high, finding.quantity) == (int(weight[pre, post]), int(weight[pre, post]), "v")
     said = "its spikes were not reported" if kept == "outputs" else "u was not reported"
     assert any(said in text for text in found.not_available)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, 100, 10))
+def test_many_more_faults(first: int) -> None:
+    """The tests above with arguments at random."""
+    rng = np.random.default_rng(first)
+    for seed in range(first, first + 10):
+        pick = int(rng.integers(10**6))
+        drawn: list[tuple[Any, ...]] = [
+            (test_a_bit_of_a_weight, int(rng.integers(1, 9))),
+            (test_a_delay_slot, int(rng.integers(41))),
+            (test_a_decay_or_threshold_of_a_population, str(rng.choice(["du", "dv", "vth"])), int(rng.integers(11))),
+            (test_the_threshold_of_one_neuron, int(rng.integers(11))),
+            (test_a_dropped_reset_and_a_dead_neuron, str(rng.choice(["reset", "dead"]))),
+        ]
+        for test, *arguments in drawn:
+            # What an assumption excludes is no fault.
+            with contextlib.suppress(UnsatisfiedAssumption):
+                planted(test)(seed, pick, *arguments)
+
+
+def planted(test: Any) -> Any:
+    """The function behind a test of hypothesis."""
+    return test.hypothesis.inner_test

@@ -77,7 +77,8 @@ class ConstantSearch:
         return self._candidate(constant, model, None, *span)
 
     def _ordered(self) -> list[Constant]:
-        return sorted(self._constants, key=lambda c: not c.meanings)
+        """Choices before numbers; of what comes late in a step before what its beginning would have to explain."""
+        return sorted(self._constants, key=lambda c: (not c.meanings, -c.stage))
 
     def _looks(self, dirty: I64, samples: I64) -> list[Look]:
         some = dirty[:AT_MOST_NEURONS]

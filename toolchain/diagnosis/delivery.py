@@ -72,16 +72,20 @@ def match_lost(
 
 
 @kernel
-def count_pairs(sample: I64, time: I64, unit: I64, last: I64, number: I64) -> None:
-    """How often a unit spikes again so many steps later in the same sample.
+def count_meetings(
+    sample: I64, time: I64, unit: I64, first: I64, last: I64, slot: I64, known: NDArray[np.bool_], number: I64
+) -> None:  # fmt: skip
+    """At how many known steps a spike of a unit through its slot and one through another slot arrive together.
 
-    Spikes sorted by unit, sample and time; `last` (n_spikes,) ends the run of a spike's own unit and sample;
-    `number` (pre, n_lags).
+    Spikes sorted by unit, sample and time; `first`, `last` (n_spikes,) bound those of the same unit and sample; `slot`
+    (pre,), `known` (n_samples, n_steps), `number` (pre, n_slots).
     """
-    n_lags = number.shape[1]
+    n_steps, n_slots = known.shape[1], number.shape[1]
     for e in range(time.size):
-        for other in range(e, last[e]):
-            lag = time[other] - time[e]
-            if lag >= n_lags:
-                break
-            number[unit[e], lag] += 1
+        at = time[e] + 1 + slot[unit[e]]
+        if at >= n_steps or not known[sample[e], at]:
+            continue
+        for other in range(first[e], last[e]):
+            slot_of_other = at - 1 - time[other]
+            if 0 <= slot_of_other < n_slots:
+                number[unit[e], slot_of_other] += 1

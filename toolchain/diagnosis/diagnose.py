@@ -208,6 +208,9 @@ class _Diagnosing:
             return []
         for late in (steps for steps in RECORDS_LATE if steps < self._evidence.n_steps):
             other = self._evidence.with_late((quantity,), name, late)
+            sample, _, neuron = self._evidence.scan(self._model, name).first["v"] or (0, 0, 0)
+            if other.scan(self._model, name, np.array([neuron]), np.array([sample])).total:
+                continue
             after = other.scan(self._model, name).counts
             if not after[quantity].any() and not after["v"].any():
                 words = f"population {name}: its {quantity} is recorded {late} step{'s' if late > 1 else ''} late"
@@ -232,6 +235,10 @@ class _Diagnosing:
 
         for late in (steps for steps in RECORDS_LATE if steps < self._evidence.n_steps):
             other = self._evidence.with_late(QUANTITIES, name, late)
+            sample, _, neuron = before.first[quantity] or (0, 0, 0)
+            here = np.array([neuron]), np.array([sample])
+            if other.scan(self._model, name, *here).total:
+                continue
             if not other.scan(self._model, name).total and elsewhere(other) < elsewhere(self._evidence):
                 words = f"population {name}: all that it reports is {late} step{'s' if late > 1 else ''} late"
                 change = Change("off by one step", words, expected=0, low=late, high=late)

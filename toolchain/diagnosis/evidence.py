@@ -169,14 +169,15 @@ class Evidence:
         self.n_samples, self.n_steps = spikes.n_samples, spikes.n_steps
         self.all_samples: I64 = np.arange(self.n_samples, dtype=np.int64)
         self._events: dict[str, Events] = {}
-        self._pairs: dict[tuple[str, int], I64] = {}
+        self._by_unit: dict[str, tuple[I64, I64, I64, I64, I64]] = {}
+        self._scans: dict[tuple[str, tuple[int, ...]], tuple[object, Deviations]] = {}
 
     def with_late(self, quantities: Sequence[str], population: str, steps: int) -> Evidence:
         """The same, the records of some quantities of a population taken as being late."""
         late = {**self.late, **{(quantity, population): steps for quantity in quantities}}
         found = Evidence(self.chip, self.spikes, self.observed, self.assumed, late)
         if "spikes" not in quantities:
-            found._events, found._pairs = self._events, self._pairs
+            found._events, found._by_unit = self._events, self._by_unit
         return found
 
     @property
@@ -199,20 +200,17 @@ class Evidence:
                     first += 0 if cells.constants else cells.size
         return self._events[name]
 
-    def pairs(self, name: str, n_lags: int) -> I64:
-        """How often each neuron of a population spikes again 0..n_lags - 1 steps later, (size, n_lags)."""
-        from toolchain.diagnosis.delivery import count_pairs
-
-        if (name, n_lags) not in self._pairs:
+    def by_unit(self, name: str) -> tuple[I64, I64, I64, I64, I64]:
+        """Spikes of a population sorted by neuron, sample and time, and where those of the same two begin and end."""
+        if name not in self._by_unit:
             events = self.events(name)
             order = np.lexsort((events.time, events.sample, events.unit))
             sample, time, unit = events.sample[order], events.time[order], events.unit[order]
-            ends = np.append(np.flatnonzero((np.diff(sample) != 0) | (np.diff(unit) != 0)) + 1, sample.size)
-            last = ends[np.searchsorted(ends, np.arange(sample.size), side="right")].astype(np.int64)
-            number = np.zeros((self.chip.model[name].size, n_lags), dtype=np.int64)
-            count_pairs(sample, time, unit, last, number)
-            self._pairs[name, n_lags] = number
-        return self._pairs[name, n_lags]
+            starts = np.flatnonzero((np.diff(sample, prepend=-1) != 0) | (np.diff(unit, prepend=-1) != 0))
+            run = np.searchsorted(starts, np.arange(sample.size), side="right") - 1
+            first, last = starts[run], np.append(starts, sample.size)[run + 1]
+            self._by_unit[name] = sample, time, unit, first.astype(np.int64), last.astype(np.int64)
+        return self._by_unit[name]
 
     def quantities(self, name: str) -> tuple[str, ...]:
         """What was reported of a population."""
@@ -297,6 +295,16 @@ class Evidence:
 
     def scan(self, model: Model, name: str, neurons: I64 | None = None, samples: I64 | None = None) -> Deviations:
         """Count the states of a population that deviate; of the other neurons 0 where only some are asked for."""
+        if neurons is not None or samples is not None:
+            return self._scanned(model, name, neurons, samples)
+        # What the states of a population depend on; kept, so that no other object can take its address.
+        parts = (model[name], *model.incoming(name))
+        key = name, tuple(id(part) for part in parts)
+        if key not in self._scans:
+            self._scans[key] = parts, self._scanned(model, name, None, None)
+        return self._scans[key][1]
+
+    def _scanned(self, model: Model, name: str, neurons: I64 | None, samples: I64 | None) -> Deviations:
         size = model[name].size
         neurons = np.arange(size, dtype=np.int64) if neurons is None else neurons
         samples = self.all_samples if samples is None else samples

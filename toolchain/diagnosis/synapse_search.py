@@ -67,7 +67,7 @@ class SynapseSearch:
 
     def _ranked(self, look: Look) -> tuple[list[Place], list[Place], list[tuple[Place, int]]]:
         """Places by how much of the excess they would explain: for another weight, another slot, or both."""
-        from toolchain.diagnosis.delivery import correlate
+        from toolchain.diagnosis.delivery import correlate, count_meetings
 
         arithmetic = self._evidence.arithmetic
         excess, known, _ = arithmetic.excess(look.constants, look.arrivals, look.reported)
@@ -91,8 +91,9 @@ class SynapseSearch:
             charge = arithmetic.charge(look.constants, self._addend(synapses, np.where(exists, weight, 0)))
             gone = np.where(exists, -2 * charge * own - charge**2 * times, 0.0)[:, np.newaxis]
             # What a synapse no longer brings and what it brings instead fall together where spikes follow so closely.
-            distance = np.abs(np.arange(n_slots) - np.where(exists, slot, 0)[:, np.newaxis])
-            both = np.take_along_axis(self._evidence.pairs(synapses.source, n_slots), distance, axis=1)
+            both = np.zeros((n_pre, n_slots), dtype=np.int64)
+            own_slot = np.where(exists, slot + synapses.late, n_slots + known.shape[1])
+            count_meetings(*self._evidence.by_unit(synapses.source), own_slot, known[:, :, 0].copy(), both)
             charged = np.where(exists, charge, 0.0)[:, np.newaxis]
             here = 2 * charged * total - charged**2 * (count - 2 * both)
             other = np.arange(n_slots) != np.where(exists, slot, -1)[:, np.newaxis]
@@ -312,7 +313,9 @@ class SynapseSearch:
 
     def _everything(self) -> list[Candidate]:
         """All weights, then all slots, as far as that many can be replayed."""
-        allowed = BRUTE_STATES // max(1, self._look.arrivals[0].size)
+        # Where currents or voltages are known a synapse that they do not point at is hardly ever found.
+        most = BRUTE_STATES if self._quantity == "spikes" else BRUTE_STATES // 10
+        allowed = most // max(1, self._look.arrivals[0].size)
         active = [
             Place(number, int(pre), int(synapses.slots[pre, self._neuron]))
             for number, synapses in enumerate(self._incoming)
