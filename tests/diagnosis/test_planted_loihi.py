@@ -299,7 +299,7 @@ def test_a_synapse_whose_source_never_spikes_cannot_show() -> None:
 def noise(device: Traces, name: str) -> Diagnosis:
     network, spikes = random_network(1)
     rng = np.random.default_rng(0)
-    device.u[name][...] += rng.integers(-5, 6, device.u[name].shape)  # type: ignore[index]
+    device.u[name][...] += rng.integers(-5, 6, device.u[name].shape)
     return diagnose_integers(network, spikes, device)
 
 
