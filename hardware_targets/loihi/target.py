@@ -276,9 +276,9 @@ class LoihiTarget:
         """Run all samples and keep u, v and spikes of every neuron at every step."""
         return _traces(_loihi(quantised).on_chip, spikes)
 
-    def replay(self, quantised: Quantised) -> Chip:
+    def chip_model(self, quantised: Quantised) -> Chip:
         """What runs on the chip and its step, for diagnosis."""
-        from hardware_targets.loihi.replay import make_chip
+        from hardware_targets.loihi.fault_model import make_chip
 
         return make_chip(_loihi(quantised).on_chip)
 

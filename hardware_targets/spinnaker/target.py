@@ -160,9 +160,9 @@ class SpinnakerTarget:
             {k: np.stack((a, result.inh[k])).astype(np.int64) for k, a in result.exc.items()},
         )
 
-    def replay(self, quantised: Quantised) -> Chip:
+    def chip_model(self, quantised: Quantised) -> Chip:
         """The network and the tick, for diagnosis."""
-        from hardware_targets.spinnaker.replay import make_chip
+        from hardware_targets.spinnaker.fault_model import make_chip
 
         return make_chip(_spinnaker(quantised).integers)
 

@@ -143,7 +143,7 @@ class Integers:
     def __init__(self, emulate: Callable[[Any, SpikeTrains], Traces]) -> None:
         self._emulate = emulate
 
-    def replay(self, quantised: Any) -> Chip:
+    def chip_model(self, quantised: Any) -> Chip:
         if isinstance(quantised, loihi.IntegerNetwork):
             return loihi_replay.make_chip(quantised)
         return spinnaker_replay.make_chip(quantised)

@@ -104,7 +104,7 @@ def test_the_window_holds_the_traces_around_the_first_difference() -> None:
         there = slice(seen.steps[0], None)
         assert list(seen.ours[q]) == getattr(ours, q)["h0"][0, there, at.neuron].tolist()
         assert list(seen.theirs[q]) == getattr(theirs, q)["h0"][0, there, at.neuron].tolist()
-    from hardware_targets.loihi.replay import make_chip
+    from hardware_targets.loihi.fault_model import make_chip
 
     full = with_arrivals(seen, make_chip(network), spikes, theirs, ours)
     assert full.threshold == 64 * network["h0"].vth

@@ -86,5 +86,5 @@ class InspectableTarget(Protocol):
 class DiagnosableTarget(Protocol):
     """What a target has besides if its step can be replayed from what a device reported (`toolchain.diagnosis`)."""
 
-    def replay(self, quantised: Quantised) -> Chip:
+    def chip_model(self, quantised: Quantised) -> Chip:
         """What was put on the chip, in its integers, and the arithmetic of its step."""

@@ -54,7 +54,7 @@ def diagnose(target: Target, quantised: Quantised, spikes: SpikeTrains, observed
     """
     if not isinstance(target, DiagnosableTarget):
         raise InputError(f"target {target.name}: its step cannot be replayed here, so that nothing can be diagnosed")
-    chip = target.replay(quantised)
+    chip = target.chip_model(quantised)
     _check(chip, spikes, observed)
     missing = [c.name for c in chip.model.cells if c.constants and c.name not in observed.spikes]
     senders = {s.source for s in chip.model.synapses}

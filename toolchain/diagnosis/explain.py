@@ -50,4 +50,4 @@ def explain_difference(
     if not ranked:
         return found
     seen = window(emulated, theirs, ranked[0])
-    return replace(found, window=with_arrivals(seen, target.replay(quantised), spikes, theirs, emulated))
+    return replace(found, window=with_arrivals(seen, target.chip_model(quantised), spikes, theirs, emulated))

@@ -77,7 +77,7 @@ class LoihiArithmetic:
 
     def run(self, constants: I64, arrivals: I64, reported: Reported) -> Replayed:
         """Take all steps."""
-        from hardware_targets.loihi.replay_kernel import replay
+        from hardware_targets.loihi.fault_kernel import replay
 
         shape = arrivals.shape[1:]
         none, no_flags = np.zeros((0, 0, 0), dtype=np.int64), np.zeros((0, 0, 0), dtype=np.bool_)

@@ -90,7 +90,7 @@ class SpinnakerArithmetic:
 
     def run(self, constants: I64, arrivals: I64, reported: Reported) -> Replayed:
         """Take all ticks."""
-        from hardware_targets.spinnaker.replay_kernel import replay
+        from hardware_targets.spinnaker.fault_kernel import replay
 
         shape = arrivals.shape[1:]
         none, no_flags = np.zeros((0, 0, 0), dtype=np.int64), np.zeros((0, 0, 0), dtype=np.bool_)
