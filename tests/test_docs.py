@@ -116,6 +116,16 @@ def test_a_file_written_as_data_md_shows_is_clean_and_can_be_trained_on(
     assert "touches of my sensor, synthetic" in dataset.provenance
 
 
+def test_the_example_of_the_diagnosis_finds_the_weight_that_it_changes(tmp_path: Path) -> None:
+    (code,) = blocks(ROOT / "docs" / "diagnosis.md", "python")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
+        text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "projection input->hidden: synapse 3->7 has weight" in done.stdout
+
+
 def test_options_of_the_spikes_task_are_on_the_page() -> None:
     (line,) = [row for row in (ROOT / "docs" / "recipes.md").read_text().splitlines() if row.startswith("| `spikes`")]
     for field in SpikesOptions.model_fields:

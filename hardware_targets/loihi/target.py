@@ -29,6 +29,7 @@ from toolchain.deployment.target import (
     Traces,
     TrainingFormat,
 )
+from toolchain.diagnosis.model import Chip
 from toolchain.errors import CheckpointError, InputError
 from toolchain.network import Network
 from toolchain.objective import Reading
@@ -197,6 +198,12 @@ class LoihiTarget:
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples and keep u, v and spikes of every neuron at every step."""
         return _traces(_loihi(quantised).on_chip, spikes)
+
+    def chip_model(self, quantised: Quantised) -> Chip:
+        """What runs on the chip and its step, for diagnosis."""
+        from hardware_targets.loihi.fault_model import make_chip
+
+        return make_chip(_loihi(quantised).on_chip)
 
     def emulate_unextended(self, quantised: Quantised, spikes: SpikeTrains) -> Traces | None:
         """Run all samples without relays, every delay in its own synapse."""

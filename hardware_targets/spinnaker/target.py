@@ -26,6 +26,7 @@ from toolchain.deployment.target import (
     Traces,
     TrainingFormat,
 )
+from toolchain.diagnosis.model import Chip
 from toolchain.errors import CheckpointError, InputError, MissingDependencyError
 from toolchain.network import Network
 from toolchain.objective import Reading
@@ -183,6 +184,12 @@ class SpinnakerTarget:
         from hardware_targets.spinnaker.emulator import emulate
 
         return _kept(emulate(_spinnaker(quantised).integers, spikes, traces=True))
+
+    def chip_model(self, quantised: Quantised) -> Chip:
+        """The network and the tick, for diagnosis."""
+        from hardware_targets.spinnaker.fault_model import make_chip
+
+        return make_chip(_spinnaker(quantised).integers)
 
     def emulate_unextended(self, quantised: Quantised, spikes: SpikeTrains) -> Traces | None:
         """Nothing to compare: a delay extension re-emits every spike on time, and no neuron is added."""
@@ -378,4 +385,5 @@ def _kept(result: Emulation) -> Traces:
         {k: a.astype(np.int64) - result.inh[k] for k, a in result.exc.items()},
         {k: a.astype(np.int64) for k, a in result.v.items()},
         dict(result.spikes),
+        {k: np.stack((a, result.inh[k])).astype(np.int64) for k, a in result.exc.items()},
     )

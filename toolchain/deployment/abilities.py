@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from toolchain.cost.content import Cost
 from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import NOTHING_ASKED, EmulatedResponses, Placement, Quantised, Traces
+from toolchain.diagnosis.model import Chip
 from toolchain.spikes import SpikeTrains
 
 
@@ -182,3 +183,11 @@ class CostedTarget(Protocol):
         spikes, emulated : input of all samples that were emulated, and what `Target.emulate` said of them
         traced, traces : input of some samples, and what `Target.emulate_traces` said of them
         """
+
+
+@runtime_checkable
+class DiagnosableTarget(Protocol):
+    """What a target has besides if its step can be replayed from what a device reported (`toolchain.diagnosis`)."""
+
+    def chip_model(self, quantised: Quantised) -> Chip:
+        """What was put on the chip, in its integers, and the arithmetic of its step."""

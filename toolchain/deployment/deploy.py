@@ -21,6 +21,8 @@ from toolchain.deployment.abilities import CostedTarget, MappingTarget, TableCom
 from toolchain.deployment.bundle import replacing, write_manifest, write_network
 from toolchain.deployment.options import Options as Options
 from toolchain.deployment.target import EmulatedResponses, Placement, Pruned, Quantised, Target, Traces
+from toolchain.diagnosis.explain import explain_difference
+from toolchain.diagnosis.findings import Diagnosis
 from toolchain.errors import CheckpointError, Exceeded, InputError, TargetLimitError
 from toolchain.network import Network
 from toolchain.network_builder import generator
@@ -154,12 +156,14 @@ class Compared:
     divergence : where it first differs from the emulator
     changed : what delay extension did to the trained populations, which must be nothing
     tables : of a target whose vendor's tools lay a network out, but run it on the chip alone
+    diagnosis : why the vendor's code differs from the emulator, where it does
     """
 
     samples: int
     divergence: Divergence | None
     changed: Divergence | None
     tables: TableComparison | None
+    diagnosis: Diagnosis | None = None
 
 
 def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[Path, Report]:
@@ -216,7 +220,12 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
             readout = prepared.trained.readout.name
             predictions.append(("vendor", predict_traces(recipe.training.readout, theirs, readout)))
         ladder = climb(predictions, test.labels, prepared.dataset.n_classes)
-        compared = Compared(0 if tables else n_vendor, divergence, changed, tables)
+        diagnosis = None
+        if theirs is not None and divergence is not None:
+            say(f"find out why {target.vendor} differs")
+            ran = shown.select(range(n_vendor))
+            diagnosis = explain_difference((target, quantised), ran, theirs, cut(ours, n_vendor))
+        compared = Compared(0 if tables else n_vendor, divergence, changed, tables, diagnosis)
         say(f"explain the spikes of {explained_samples(prepared.trained, test.spikes)} samples")
         causes, distances = explain_spikes(recipe, prepared.trained, target, quantised, test)
         cost = None
@@ -241,6 +250,7 @@ def cut(traces: Traces, samples: int) -> Traces:
         {k: a[:samples] for k, a in traces.u.items()},
         {k: a[:samples] for k, a in traces.v.items()},
         {k: a[:samples] for k, a in traces.spikes.items()},
+        {k: a[:, :samples] for k, a in traces.currents.items()},
     )
 
 
@@ -278,6 +288,8 @@ def _report(
             f"{target.vendor} differs from the emulator first in {_where(divergence)} is {divergence.theirs}, "
             f"emulated {divergence.ours}"
         )
+    if compared.diagnosis is not None:
+        reasons += compared.diagnosis.causes
     if tables is not None and not tables.equal:
         reasons.append(f"{target.vendor} writes other tables: {tables.difference}")
     if tables is None and not compared.samples:
@@ -298,6 +310,7 @@ def _report(
         overflows=emulated.overflows,
         pruned=prepared.pruned,
         tables=tables,
+        diagnosis=compared.diagnosis,
         provenance={
             "run": run.path.name,
             "data": prepared.dataset.provenance,

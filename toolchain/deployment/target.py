@@ -167,11 +167,14 @@ class Traces:
     ----------
     u, v : population -> (n_samples, n_steps, size) integers, at the end of each step
     spikes : population -> (n_samples, n_steps, size) bool
+    currents : population -> (2, n_samples, n_steps, size), what u is the difference of: excitatory, then inhibitory;
+        of targets that keep both, if they were recorded
     """
 
     u: Mapping[str, NDArray[np.int64]]
     v: Mapping[str, NDArray[np.int64]]
     spikes: Mapping[str, NDArray[np.bool_]]
+    currents: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from toolchain.attribution.distances import SpikeDistances
 from toolchain.cost.content import Cost
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.target import ConstantError, Placement, ProjectionError, Pruned
+from toolchain.diagnosis.findings import Diagnosis
 
 Events = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
 """Population -> (times, units) of one sample."""
@@ -134,6 +135,7 @@ class Report:
     causes: Causes | None = None
     spike_distances: SpikeDistances | None = None
     cost: Cost | None = None
+    diagnosis: Diagnosis | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json. Keys up to `resources` are a promise to other programs."""
@@ -156,6 +158,7 @@ class Report:
             "causes": self.causes.to_json() if self.causes else None,
             "spike_distances": self.spike_distances.to_json() if self.spike_distances else None,
             "cost": self.cost.to_json() if self.cost else None,
+            "diagnosis": self.diagnosis.to_json() if self.diagnosis else None,
             "cores": [{**asdict(c), "use": dict(c.use)} for c in self.placement.cores],
             "placement_reasons": dict(self.placement.reasons),
             "provenance": dict(self.provenance),

@@ -10,6 +10,7 @@ from toolchain.report.causes import causes_section
 from toolchain.report.charts import delay_chart, ladder_chart, learning_charts
 from toolchain.report.content import Figures, Report
 from toolchain.report.cost import cost_section
+from toolchain.report.diagnosis import diagnosis_section
 from toolchain.report.ladder import explanation, ladder_rows, rung_label
 from toolchain.report.pruning import pruning_section
 from toolchain.report.raster import NARROW, WIDE, raster_chart
@@ -53,6 +54,7 @@ def render_html(report: Report, figures: Figures) -> str:
     """
     sections = [
         ("accuracy", "Accuracy, step by step", _ladder(report)),
+        ("diagnosis", f"Why {report.vendor} differs", diagnosis_section(report.diagnosis, report.vendor)),
         ("spikes", "Spikes of one sample", _spikes(report, figures)),
         ("causes", "Why spikes differ", causes_section(report.causes, report.spike_distances)),
         ("delays", "Delays", _delays(report, figures)),
