@@ -49,7 +49,8 @@ def run(network: IntegerNetwork, spikes: SpikeTrains) -> Traces:
 def main(samples: int) -> None:
     rng = np.random.default_rng(0)
     network = make_network(rng)
-    spikes, _ = bin_events([np.nonzero(rng.random((STEPS, 700)) < 0.012) for _ in range(samples)], 700, STEPS)
+    events = (np.nonzero(rng.random((STEPS, 700)) < 0.012) for _ in range(samples))
+    spikes, _ = bin_events([(times, units) for times, units in events], 700, STEPS)
     weight, slots = network.projections[1].weight.copy(), network.projections[0].slots.copy()
     weight[17, 42] ^= 32
     slots[17, 42] = (slots[17, 42] + 7) % 62
