@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.errors import UnsatisfiedAssumption
 
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
 from tests.diagnosis.planted import (
@@ -101,7 +99,8 @@ def test_a_bit_of_a_weight(seed: int, pick: int, bit: int) -> None:
 def test_a_delay_slot(seed: int, pick: int, slot: int) -> None:
     network, spikes = random_network(seed)
     projection, pre, post = a_synapse(network, pick)
-    assume(projection.slots[pre, post] != slot)
+    if projection.slots[pre, post] == slot:
+        return  # no fault that a device could have
     slots = projection.slots.copy()
     slots[pre, post] = slot
     device = run_loihi(changed_projection(network, projection.name, slots=slots), spikes)
@@ -121,7 +120,8 @@ def test_a_decay_or_threshold_of_a_population(seed: int, pick: int, name: str, b
     network, spikes = random_network(seed)
     population, _ = a_population(network, pick)
     wrong = getattr(population, name) ^ (1 << bit)
-    assume(wrong <= {"du": 4095, "dv": 4096, "vth": 131071}[name])
+    if wrong > {"du": 4095, "dv": 4096, "vth": 131071}[name]:
+        return  # no fault that a device could have
     device = run_loihi(changed_population(network, population.name, **{name: wrong}), spikes)
     words = f"population {population.name}: "
 
@@ -352,9 +352,7 @@ def test_many_more_faults(first: int) -> None:
             (test_a_dropped_reset_and_a_dead_neuron, str(rng.choice(["reset", "dead"]))),
         ]
         for test, *arguments in drawn:
-            # What an assumption excludes is no fault.
-            with contextlib.suppress(UnsatisfiedAssumption):
-                planted(test)(seed, pick, *arguments)
+            planted(test)(seed, pick, *arguments)
 
 
 def planted(test: Any) -> Any:

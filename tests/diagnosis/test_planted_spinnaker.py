@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.errors import UnsatisfiedAssumption
 
 from hardware_targets.spinnaker.integer_network import IntegerNetwork, IntegerProjection
 from tests.diagnosis.planted import Faults, changed_projection, diagnose_integers, run_spinnaker, without
@@ -85,7 +83,8 @@ def test_a_bit_of_a_weight(seed: int, pick: int, bit: int, records: str) -> None
     projection, pre, post = a_synapse(network, pick)
     weight = projection.weight.copy()
     stored = abs(int(weight[pre, post])) ^ (1 << bit)
-    assume(stored)
+    if not stored:
+        return  # no fault that a device could have
     weight[pre, post] = wrong = stored * int(np.sign(weight[pre, post]))
     device = run_spinnaker(changed_projection(network, projection.name, weight=weight), spikes)
     words = f"projection {projection.name}: synapse {pre}->{post} "
@@ -104,7 +103,8 @@ def test_a_bit_of_a_weight(seed: int, pick: int, bit: int, records: str) -> None
 def test_a_delay(seed: int, pick: int, ticks: int, records: str) -> None:
     network, spikes = made(seed)
     projection, pre, post = a_synapse(network, pick)
-    assume(projection.delay[pre, post] != ticks)
+    if projection.delay[pre, post] == ticks:
+        return  # no fault that a device could have
     delay = projection.delay.copy()
     delay[pre, post] = ticks
     device = run_spinnaker(changed_projection(network, projection.name, delay=delay), spikes)
@@ -233,9 +233,7 @@ def test_many_more_faults(seed: int) -> None:
             (test_a_dropped_reset_and_a_dead_neuron, str(rng.choice(["reset", "dead"]))),
         ]
         for test, *arguments in drawn:
-            # What an assumption excludes is no fault.
-            with contextlib.suppress(UnsatisfiedAssumption):
-                planted(test)(seed, pick, *arguments)
+            planted(test)(seed, pick, *arguments)
 
 
 def planted(test: Any) -> Any:

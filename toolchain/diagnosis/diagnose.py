@@ -256,7 +256,8 @@ class _Diagnosing:
             search = ConstantSearch(self._evidence, self._model, name, quantity, stages)
             found = search.for_neuron(neuron)
             if dirty.size == 1:
-                found = [search.widen(c) for c in found]
+                # A constant that all share is wrong in all, unless it is this neuron's alone: both are said.
+                found = [w for c in found for w in dict.fromkeys((search.widen(c), c))]
             if CURRENT in stages:
                 found += SynapseSearch(self._evidence, self._model, name, neuron, quantity).find()
             if not found and dirty.size == 1 and self._model[name].size > 1:

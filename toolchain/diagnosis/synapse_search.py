@@ -225,6 +225,10 @@ class SynapseSearch:
                 synapses = self._incoming[place.projection]
                 expected = self._weight(place), int(synapses.slots[place.pre, self._neuron])
                 exists = bool(synapses.exists[place.pre, self._neuron])
+                if exists and low <= expected[0] <= high:
+                    # The slot alone does it.
+                    found.append(self._candidate(self._moved(place, place.slot), place, expected[0]))
+                    continue
                 change = rewrite_change(
                     synapses.name, place.pre, self._neuron, exists, expected, (low, high, place.slot)
                 )
