@@ -11,7 +11,7 @@ which the replay equals every reported state of the neurons it is about.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,14 @@ RECORDS_LATE = (1, 2)
 STAGE = {"u": CURRENT, "v": VOLTAGE, "spikes": SPIKE}
 
 
-def diagnose(target: Target, quantised: Quantised, spikes: SpikeTrains, observed: Traces) -> Diagnosis:
+def diagnose(
+    target: Target,
+    quantised: Quantised,
+    spikes: SpikeTrains,
+    observed: Traces,
+    *,
+    numbers: Sequence[int] | None = None,
+) -> Diagnosis:
     """Find what in a device is not as the quantised network says.
 
     Parameters
@@ -46,6 +53,7 @@ def diagnose(target: Target, quantised: Quantised, spikes: SpikeTrains, observed
     target : one with `DiagnosableTarget`
     spikes : input of the samples that the device ran
     observed : what it reported: of any populations, u, v or spikes, (n_samples, n_steps, size) each
+    numbers : (n_samples,) what the samples are called in what is found; counted from 0 if left out
 
     Raises
     ------
@@ -62,7 +70,8 @@ def diagnose(target: Target, quantised: Quantised, spikes: SpikeTrains, observed
     if any(name in senders for name in missing):
         emulated = target.emulate_traces(quantised, spikes).spikes
         assumed = {name: emulated[name] for name in missing}
-    return _Diagnosing(Evidence(chip, spikes, observed, assumed)).run()
+    found = _Diagnosing(Evidence(chip, spikes, observed, assumed, numbers=numbers)).run()
+    return found if numbers is None else found.with_samples(numbers)
 
 
 def _check(chip: Chip, spikes: SpikeTrains, observed: Traces) -> None:
@@ -309,7 +318,8 @@ class _Diagnosing:
         sample, step, neuron = first
         text = (
             f"population {name}: {states} states of {quantity} of {whose} deviate, by up to {largest}, first neuron "
-            f"{neuron} at step {step} of sample {sample}; no change that was tried explains all of them"
+            f"{neuron} at step {step} of sample {self._evidence.numbers[sample]}; no change that was tried explains "
+            "all of them"
         )
         self._unexplained.append(
             Unexplained(name, quantity, tuple(int(n) for n in neurons), states, largest, first, text)

@@ -99,7 +99,7 @@ class EventSearch:
         assert rows is not None, "it was changed"
         sent = self._evidence.events(synapses.source).unit.size
         sample, step, neuron = rows[0].tolist()
-        where = f"first that of neuron {neuron} at step {step} of sample {sample}"
+        where = f"first that of neuron {neuron} at step {step} of sample {self._evidence.numbers[sample]}"
         if sign < 0:
             units = np.unique(rows[:, 2])
             whose = f"all of neuron {units[0]}, " if units.size == 1 and len(rows) > 1 else ""

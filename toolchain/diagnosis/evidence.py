@@ -151,6 +151,7 @@ class Evidence:
     observed : what the device reported; of any populations, and any of u, v and spikes
     assumed : spikes (n_samples, n_steps, size) of populations whose spikes were not reported
     late : (quantity, population) -> steps that its record is late
+    numbers : (n_samples,) what the samples are called in words; counted from 0 if left out
     """
 
     def __init__(
@@ -160,6 +161,7 @@ class Evidence:
         observed: Traces,
         assumed: Mapping[str, NDArray[np.bool_]],
         late: Mapping[tuple[str, str], int] | None = None,
+        numbers: Sequence[int] | None = None,
     ) -> None:
         self.chip = chip
         self.spikes = spikes
@@ -167,6 +169,7 @@ class Evidence:
         self.assumed = assumed
         self.late = dict(late or {})
         self.n_samples, self.n_steps = spikes.n_samples, spikes.n_steps
+        self.numbers = range(self.n_samples) if numbers is None else numbers
         self.all_samples: I64 = np.arange(self.n_samples, dtype=np.int64)
         self._events: dict[str, Events] = {}
         self._by_unit: dict[str, tuple[I64, I64, I64, I64, I64]] = {}
@@ -175,7 +178,7 @@ class Evidence:
     def with_late(self, quantities: Sequence[str], population: str, steps: int) -> Evidence:
         """The same, the records of some quantities of a population taken as being late."""
         late = {**self.late, **{(quantity, population): steps for quantity in quantities}}
-        found = Evidence(self.chip, self.spikes, self.observed, self.assumed, late)
+        found = Evidence(self.chip, self.spikes, self.observed, self.assumed, late, self.numbers)
         if "spikes" not in quantities:
             found._events, found._by_unit = self._events, self._by_unit
         return found

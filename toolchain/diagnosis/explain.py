@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from toolchain.deployment.abilities import DiagnosableTarget
@@ -12,7 +13,12 @@ from toolchain.spikes import SpikeTrains
 
 
 def explain_difference(
-    deployed: Bundle | tuple[Target, Quantised], spikes: SpikeTrains, theirs: Traces, ours: Traces | None = None
+    deployed: Bundle | tuple[Target, Quantised],
+    spikes: SpikeTrains,
+    theirs: Traces,
+    ours: Traces | None = None,
+    *,
+    numbers: Sequence[int] | None = None,
 ) -> Diagnosis | None:
     """Why a device does not do what the emulator does, with the traces around the first divergence.
 
@@ -22,6 +28,7 @@ def explain_difference(
     spikes : input of the samples that the device ran
     theirs : what it reported; of any populations, u, v or spikes
     ours : the emulator's traces of these samples; it is run if they are left out
+    numbers : (n_samples,) what the samples are called in the diagnosis; counted from 0 if left out
 
     Returns
     -------
@@ -39,7 +46,7 @@ def explain_difference(
     target, quantised = (deployed.target, deployed.quantised) if isinstance(deployed, Bundle) else deployed
     if not isinstance(target, DiagnosableTarget):
         return None
-    found = diagnose(target, quantised, spikes, theirs)
+    found = diagnose(target, quantised, spikes, theirs, numbers=numbers)
     emulated = ours or target.emulate_traces(quantised, spikes)
     there = [(q, [name for name in emulated.v if name in getattr(theirs, q)]) for q in QUANTITIES]
     places = [first_divergence(emulated, theirs, names, (q,)) for q, names in there if names]
@@ -50,4 +57,5 @@ def explain_difference(
     if not ranked:
         return found
     seen = window(emulated, theirs, ranked[0])
-    return replace(found, window=with_arrivals(seen, target.chip_model(quantised), spikes, theirs, emulated))
+    seen = with_arrivals(seen, target.chip_model(quantised), spikes, theirs, emulated)
+    return replace(found, window=seen if numbers is None else replace(seen, sample=numbers[seen.sample]))

@@ -160,7 +160,6 @@ class Diagnosis:
             self,
             findings=tuple(replace(f, first=called(f.first)) for f in self.findings),
             unexplained=tuple(replace(u, first=called(u.first)) for u in self.unexplained),
-            window=None if self.window is None else replace(self.window, sample=numbers[self.window.sample]),
         )
 
     def to_json(self) -> dict[str, Any]:

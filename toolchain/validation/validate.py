@@ -24,7 +24,6 @@ from toolchain.devices.journal import Results
 from toolchain.devices.supervisor import Work, compare_tables, look_into, run_device
 from toolchain.devices.worker import samples_of, together
 from toolchain.diagnosis.explain import explain_difference
-from toolchain.diagnosis.findings import Diagnosis
 from toolchain.errors import BundleError, InputError, MissingDependencyError, UnansweredError
 from toolchain.report.content import Divergence
 from toolchain.storage import write_json
@@ -218,8 +217,9 @@ class _Runs:
         mine, other = (
             together(look_into(self.work, d, called, looked)) for d, called in ((emulator, EMULATOR), (device, name))
         )
-        diagnosis = explain_difference(self.bundle, self.work.samples.spikes.select(looked), other, mine)
-        return replace(found, first_divergence=_first(mine, other, looked), diagnosis=_numbered(diagnosis, looked))
+        spikes = self.work.samples.spikes.select(looked)
+        diagnosis = explain_difference(self.bundle, spikes, other, mine, numbers=looked)
+        return replace(found, first_divergence=_first(mine, other, looked), diagnosis=diagnosis)
 
 
 def _in_words(compared: Sequence[str]) -> str:
@@ -230,11 +230,6 @@ def _in_words(compared: Sequence[str]) -> str:
             if name.startswith(f"{quantity}/"):
                 of.setdefault(name.partition("/")[2], []).append(quantity)
     return "every " + "; every ".join(f"{', '.join(quantities)} of {name}" for name, quantities in of.items())
-
-
-def _numbered(diagnosis: Diagnosis | None, samples: Sequence[int]) -> Diagnosis | None:
-    """A diagnosis of some samples, which it knows by their place among them, with their numbers in the set."""
-    return None if diagnosis is None else diagnosis.with_samples(samples)
 
 
 def _first(ours: Traces, theirs: Traces, samples: Sequence[int]) -> Divergence | None:
