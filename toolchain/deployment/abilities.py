@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -79,3 +80,12 @@ class InspectableTarget(Protocol):
         BundleError
             If the tables are missing or damaged.
         """
+
+
+@runtime_checkable
+class SteppedWeights(Protocol):
+    """What a quantised network has besides if its weights lie on grids of even spacing."""
+
+    @property
+    def weight_steps(self) -> Mapping[str, tuple[float, float]]:
+        """Projection -> spacing of its negative and of its positive weights, in units of the trained weight."""
