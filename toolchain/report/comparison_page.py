@@ -118,9 +118,10 @@ def _accuracy(found: Mapping[str, Any]) -> str:
         *(Column(text, unit=unit) for which in "AB" for text, unit in ((which, ""), (f"{which}, loss", "points"))),
         Column("B less A", unit="points"),
     ]
-    same = "the same" if found["same_data"] else "not the same"
+    data = "read the same data" if found["same_data"] else "did not read the same data"
+    network = "come from one trained network" if found["same_network"] else "are not known to come from one network"
     return (
-        f"<p>The data are {same}, the trained networks {'one' if found['same_network'] else 'not known to be one'}. "
+        f"<p>They {data} and {network}. "
         "Below an accuracy stands its 95% interval (Wilson), below a difference that of two independent sets "
         "(Newcombe): too wide where both read the same samples, never too narrow.</p>\n"
         f"{table('Accuracy ladders', columns, rows, 'ladder tallied')}"
@@ -178,13 +179,18 @@ def _resources(rows: Sequence[Row]) -> str:
         return ""
     cells = [
         [
-            Markup(f'{escaped(spoken(r["name"]))} <span class="unit">{escaped(r["unit"])}</span>'),
+            Markup(f'{escaped(spoken(r["name"]))} <span class="unit">{escaped(_unit(r))}</span>'),
             _used(r["a"]),
             _used(r["b"]),
         ]
         for r in rows
     ]
     return table("Resources used", [Column("Resource", numeric=False), Column("A"), Column("B")], cells)
+
+
+def _unit(row: Row) -> str:
+    """The unit where the name does not say it already."""
+    return "" if row["unit"] in spoken(row["name"]) else str(row["unit"])
 
 
 def _error(one: Row | None, key: str) -> str:

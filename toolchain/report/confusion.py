@@ -25,7 +25,7 @@ def confusion_section(report: Report) -> str:
     base = before.tally if before is not None and before.samples == after.samples else None
     parts = [f"<p>{escaped(_worst(tally))}</p>\n"]
     if tally.classes <= CLASSES_SHOWN:
-        parts.append(_matrix("emulator", tally, base))
+        parts.append(_matrix("the emulator", tally, base))
         if base is not None:
             parts.append(folded("The same in float", _matrix("float", base, None)))
     else:
@@ -72,7 +72,7 @@ def _matrix(name: str, tally: Tally, base: Tally | None) -> Markup:
         rows.append([Markup(str(label)), *cells, right])
     columns = [Column("True class", numeric=False), *(Column(_class(read, tally)) for read in reads), Column("Right")]
     about = ", changes against float raised" if base else ""
-    return table(f"Classes read in the {name}, by true class{about}", columns, rows, "confusion")
+    return table(f"Classes read in {name}, by true class{about}", columns, rows, "confusion")
 
 
 def _cell(n: int, total: int, right: bool, change: int) -> Markup:
