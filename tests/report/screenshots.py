@@ -32,7 +32,7 @@ def draw(bundle: Path, other: Path | None, folder: Path = FIGURES) -> list[Path]
         made.append(_save(browser, folder / "report_dark.png"))
         browser.open(page, width=390, height=844)
         made.append(_save(browser, folder / "report_phone.png"))
-        browser.open(page, width=1100, height=560)
+        browser.open(page, width=1100, height=640)
         browser.evaluate("document.querySelector('#resources').scrollIntoView()")
         browser.evaluate("document.querySelector('.core').focus({focusVisible: true, preventScroll: true})")
         made.append(_save(browser, folder / "report_cores.png"))

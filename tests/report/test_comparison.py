@@ -45,7 +45,7 @@ def write(folder: Path, of: dict[str, Any]) -> Path:
     return folder
 
 
-@settings(deadline=None)  # the first example imports SciPy
+@settings(deadline=None, max_examples=30)  # SciPy computes the intervals of each
 @given(st.lists(st.tuples(CLASS, READ, READ, READ), min_size=1, max_size=30))
 def test_two_chips_of_one_network_are_compared_sample_by_sample(samples: list[tuple[int, int, int, int]]) -> None:
     labels, floating, one, two = ([sample[i] for sample in samples] for i in range(4))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from toolchain.report.comparison import ERRORS
-from toolchain.report.confusion import p_value
+from toolchain.report.confusion import judged, p_value
 from toolchain.report.ladder import rung_label
 from toolchain.report.shell import Section, page_of
 from toolchain.report.tables import Column, spoken, table
@@ -50,7 +50,8 @@ def headline(found: Mapping[str, Any]) -> str:
     if pair is not None:
         return (
             f"{text}. Of {counted(pair['samples'], 'sample')} A alone reads {count(len(pair['only_a']))} right and B "
-            f"alone {count(len(pair['only_b']))}: McNemar's exact test gives p = {p_value(pair['p_value'])}."
+            f"alone {count(len(pair['only_b']))}: McNemar's exact test gives p = {p_value(pair['p_value'])}; "
+            f"{judged(pair['p_value'])}."
         )
     if row["low_points"] is None:
         return f"{text}; without counted samples there is no interval."

@@ -146,16 +146,18 @@ def against_sentence(flips: Flips) -> str:
     a = flips.against
     if not flips.samples:
         return f"Float and emulator read the same class of each of {counted(a.shared, 'sample')}."
-    verdict = (
-        "so uneven a split would be rare by chance: the difference is real"
-        if a.p_value < SIGNIFICANT
-        else "chance alone can split them like that: no evidence of a difference"
-    )
     return (
         f"Of {counted(a.shared, 'sample')}, {count(len(a.lost))} right in float are wrong in the emulator, "
         f"{count(len(a.gained))} the reverse, {count(len(a.moved))} wrong in both as another class. McNemar's exact "
-        f"test gives p = {p_value(a.p_value)}; {verdict}."
+        f"test gives p = {p_value(a.p_value)}; {judged(a.p_value)}."
     )
+
+
+def judged(p: float) -> str:
+    """What a p value says of a split; SIGNIFICANT is the usual 5 %, and one test of many may pass it by chance."""
+    if p < SIGNIFICANT:
+        return "so uneven a split would be rare by chance"
+    return "chance alone can split them like that: no evidence of a difference"
 
 
 def p_value(p: float) -> str:

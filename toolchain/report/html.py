@@ -22,7 +22,7 @@ from toolchain.report.tables import (
 )
 from toolchain.report.verdict import verdict_panel
 from toolchain.report.weights import weights_charts
-from toolchain.report.wording import arrow, counted, escaped
+from toolchain.report.wording import Markup, arrow, counted, escaped
 
 
 def render_html(report: Report, figures: Figures) -> str:
@@ -80,8 +80,9 @@ def _overflows(report: Report) -> str:
 
 def _resources(report: Report) -> str:
     placement = report.placement
-    parts = [f"<p>{escaped(name)}: {escaped(arrow(reason))}</p>\n" for name, reason in placement.reasons.items()]
-    parts += [core_map(placement)] if placement.cores else []
+    parts = [core_map(placement)] if placement.cores else []
+    reasons = "".join(f"<li>{escaped(name)}: {escaped(arrow(r))}</li>" for name, r in placement.reasons.items())
+    parts += [Markup(f'<ul class="why">{reasons}</ul>\n')] if reasons else []
     parts += [resources_table(placement.resources)] if placement.resources else []
     parts += [cores_table(placement.cores)] if placement.cores else []
     return "".join(parts)
