@@ -2,154 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hardware_targets.loihi import relays
 from hardware_targets.loihi.chips import check_budget
-from hardware_targets.loihi.constants import shared_constants
-from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
+from hardware_targets.loihi.integer_network import IntegerNetwork
 from hardware_targets.loihi.limits import ChipLimits, read_limits
 from hardware_targets.loihi.mapping import place_network, place_plan
+from hardware_targets.loihi.quantised import LoihiQuantised, restore
+from toolchain.cost.content import Cost
+from toolchain.deployment.abilities import ChipWeights, Replay
 from toolchain.deployment.plan import NetworkPlan
+from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import (
-    ConstantError,
+    NOTHING_ASKED,
     EmulatedResponses,
     Placement,
-    ProjectionError,
     Pruned,
     Quantised,
     Traces,
     TrainingFormat,
 )
-from toolchain.errors import BundleError, CheckpointError, DelaylineError
-from toolchain.network import Network, NeuronConstants, network_from_description
+from toolchain.errors import CheckpointError, InputError
+from toolchain.network import Network
 from toolchain.objective import Reading
 from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
 
-
-@dataclass(frozen=True)
-class LoihiQuantised:
-    """A network in Loihi's integers together with the trained one; see `toolchain.deployment.target.Quantised`.
-
-    Attributes
-    ----------
-    integers : population by population and synapse by synapse those of the trained network
-    extended : the same with relays for long delays, where they were asked for
-    """
-
-    chip: str
-    integers: IntegerNetwork
-    trained: Network
-    delays_moved: Mapping[str, int]
-    delays_clipped: Mapping[str, int]
-    extended: relays.Extended | None = None
-
-    @property
-    def on_chip(self) -> IntegerNetwork:
-        """What is placed, exported and emulated."""
-        return self.extended.network if self.extended else self.integers
-
-    @property
-    def rounded(self) -> Network:
-        """Trained weights, integer slots."""
-        arrays = {
-            p.name: (self.trained_projection_weight(p.name), p.slots.astype(np.float32))
-            for p in self.integers.projections
-        }
-        return self.trained.with_arrays(arrays)
-
-    def trained_projection_weight(self, name: str) -> NDArray[np.float32]:
-        """Weights of one projection before quantisation."""
-        return next(p.weight for p in self.trained.projections if p.name == name)
-
-    @property
-    def weighted(self) -> Network:
-        """Weights that the integers stand for, integer slots."""
-        from hardware_targets.loihi.rounding import dequantised_weights
-
-        return dequantised_weights(self.integers, self.trained)
-
-    @property
-    def weight_steps(self) -> Mapping[str, tuple[float, float]]:
-        """Spacing of weights; that of negative ones is the same."""
-        from hardware_targets.loihi.rounding import weight_unit
-
-        return {p.name: (weight_unit(p, self.integers, self.trained),) * 2 for p in self.integers.projections}
-
-    @property
-    def constants(self) -> Mapping[str, NeuronConstants]:
-        """Decays and thresholds that the integers stand for."""
-        from hardware_targets.loihi.rounding import dequantised_constants
-
-        return dequantised_constants(self.integers, self.trained)
-
-    @property
-    def projection_errors(self) -> Sequence[ProjectionError]:
-        """Loss of each projection, from the arrays themselves."""
-        from hardware_targets.loihi.rounding import rms_ratio, round_weights
-
-        limits, found = read_limits(self.chip), []
-        weighted = {p.name: p.weight.astype(np.float64) for p in self.weighted.projections}
-        for projection in self.integers.projections:
-            trained = self.trained_projection_weight(projection.name).astype(np.float64)
-            target = self.trained[projection.target]
-            factor = shared_constants(target, self.trained.dt_ms).gain * self.integers[projection.target].scale
-            found.append(
-                ProjectionError(
-                    projection.name,
-                    projection.n_synapses,
-                    projection.exponent,
-                    int(np.count_nonzero((trained != 0) & (projection.weight == 0))),
-                    round_weights(trained, factor, limits)[2],
-                    rms_ratio(weighted[projection.name] - trained, trained),
-                    self.delays_moved[projection.name],
-                    self.delays_clipped[projection.name],
-                    self.extended.moved[projection.name] if self.extended else 0,
-                )
-            )
-        return found
-
-    @property
-    def constant_errors(self) -> Sequence[ConstantError]:
-        """Decays and thresholds before and after."""
-        found = []
-        for population in self.integers.simulated:
-            trained = shared_constants(self.trained[population.name], self.trained.dt_ms)
-            chip = self.constants[population.name]
-            beta, alpha = float(chip.beta), float(chip.alpha)
-            found.append(ConstantError(population.name, "current decay", trained.beta, beta, population.du))
-            found.append(ConstantError(population.name, "voltage decay", trained.alpha, alpha, population.dv))
-            if population.kind == "lif":
-                found.append(
-                    ConstantError(population.name, "threshold", trained.threshold, chip.threshold, population.vth)
-                )
-        return found
-
-    def arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Integers and trained arrays, and everything else as a JSON header."""
-        from toolchain.training.checkpoints import network_arrays
-
-        arrays: dict[str, NDArray[Any]] = {f"trained.{k}": v for k, v in network_arrays(self.trained).items()}
-        for projection in self.integers.projections:
-            arrays[f"integer.{projection.name}.weight"] = projection.weight
-            arrays[f"integer.{projection.name}.slots"] = projection.slots.astype(np.int64)
-        header = {
-            "trained": self.trained.describe(),
-            "populations": [dict(vars(p)) for p in self.integers.populations],
-            "exponents": {p.name: p.exponent for p in self.integers.projections},
-            "delays_moved": dict(self.delays_moved),
-            "delays_clipped": dict(self.delays_clipped),
-            # Relays follow from the integers and the chip, so they are not stored.
-            "extended": self.extended is not None,
-        }
-        return arrays, header
+if TYPE_CHECKING:
+    from hardware_targets.loihi.emulator import Emulation
 
 
 class LoihiTarget:
@@ -173,9 +60,18 @@ class LoihiTarget:
         """From the limit file."""
         return self._limits["slot_max"]
 
-    def check_budget(self, *, cores: int | None, chips: int | None) -> None:
+    def _chips(self, request: PlacementRequest) -> int | None:
+        """How many chips are asked for; InputError for what is not up to anybody."""
+        for name, number in request.neurons_per_core.items():
+            raise InputError(
+                f"--neurons-per-core {name}={number}: on {self.name} a core takes as many neurons as its limits allow; "
+                "leave it out"
+            )
+        return request.chips
+
+    def check_budget(self, *, cores: int | None, request: PlacementRequest) -> None:
         """Against the limit file."""
-        check_budget(self._limits, cores, chips)
+        check_budget(self._limits, cores, self._chips(request))
 
     def prune(
         self,
@@ -234,12 +130,21 @@ class LoihiTarget:
 
     def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
         """Round a network at the scales of its format and emulate it."""
-        from hardware_targets.loihi.observation import observe
+        from hardware_targets.loihi.emulator import Emulator
         from hardware_targets.loihi.quantiser import round_at
+        from hardware_targets.loihi.rounding import SHIFT
+        from hardware_targets.observation import observe
 
-        return observe(round_at(network, _known_scales(hint), self._limits), spikes)
+        integers = round_at(network, _known_scales(hint), self._limits)
+        emulator = Emulator(integers)
+        # u and v take 4 bytes each, a spike 1.
+        return observe(
+            lambda some: emulator.run(some, traces=True), integers.simulated, spikes, one=SHIFT, bytes_per_neuron=9
+        )
 
-    def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
+    def place(
+        self, quantised: Quantised, *, spikes: SpikeTrains | None = None, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put neurons on cores, relays as any others; the spikes are those that the emulator counts.
 
         What relays take has rows of its own among the resources.
@@ -250,22 +155,26 @@ class LoihiTarget:
 
             counts = emulate(ours.on_chip, spikes).neuron_counts
             rates = {name: array.mean(axis=0) for name, array in counts.items()}
-        placement = place_network(ours.on_chip, self._limits, chips=chips, rates=rates)
+        placement = place_network(ours.on_chip, self._limits, chips=self._chips(request), rates=rates)
         if ours.extended is None:
             return placement
         taken = relays.relay_resources(ours.extended, placement, self._limits)
         return replace(placement, resources=(*placement.resources, *taken))
 
-    def place_plan(self, plan: NetworkPlan, *, clip_delays: bool, chips: int | None = None) -> Placement:
+    def place_plan(
+        self, plan: NetworkPlan, *, clip_delays: bool, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put a network on cores that is not trained yet."""
-        return place_plan(plan, self._limits, clip_delays=clip_delays, chips=chips)
+        return place_plan(plan, self._limits, clip_delays=clip_delays, chips=self._chips(request))
 
-    def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
+    def emulate(
+        self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False, traces: bool = False
+    ) -> EmulatedResponses:
         """Run all samples in the chip's integers; `strict` refuses a wrap, a clip and a spike of a readout."""
         from hardware_targets.loihi.emulator import emulate
 
         ours = _loihi(quantised)
-        result = emulate(ours.on_chip, spikes, strict=strict)
+        result = emulate(ours.on_chip, spikes, strict=strict, traces=traces)
         overflows = {
             p.name: {
                 "current wrapped": result.wraps[p.name],
@@ -276,7 +185,14 @@ class LoihiTarget:
             for p in ours.integers.simulated
         }
         first_spikes = result.first_spikes[quantised.rounded.readout.name]
-        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts)
+        return EmulatedResponses(
+            result.readout_v,
+            first_spikes,
+            overflows,
+            result.spike_counts,
+            result.neuron_counts,
+            _kept(result) if traces else None,
+        )
 
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples and keep u, v and spikes of every neuron at every step."""
@@ -287,6 +203,48 @@ class LoihiTarget:
         ours = _loihi(quantised)
         return _traces(ours.integers, spikes) if ours.extended else None
 
+    def weights_on_chip(self, quantised: Quantised, projection: str) -> ChipWeights:
+        """What integer weights stand for."""
+        from hardware_targets.loihi.replay import weights_on_chip
+
+        ours = _loihi(quantised)
+        return weights_on_chip(ours.integers, ours.trained, projection, self._limits)
+
+    def v_scale(self, quantised: Quantised, population: str) -> float:
+        """The chip shifts weights and thresholds by 6 before they meet v."""
+        return 64 * _loihi(quantised).integers[population].scale
+
+    def replay(
+        self,
+        quantised: Quantised,
+        population: str,
+        neuron: int,
+        spikes: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]],
+        n_steps: int,
+    ) -> Replay:
+        """Compute one neuron from given spikes."""
+        from hardware_targets.loihi.replay import replay
+
+        return replay(_loihi(quantised).integers, population, neuron, spikes, n_steps)
+
+    def cost(
+        self,
+        quantised: Quantised,
+        placement: Placement,
+        *,
+        spikes: SpikeTrains,
+        emulated: EmulatedResponses,
+        traced: SpikeTrains,
+        traces: Traces,
+    ) -> Cost:
+        """Count events by the placement, and estimate energy and time from the constants of the chip."""
+        from hardware_targets.loihi.cost import network_cost
+
+        network = _loihi(quantised).on_chip
+        return network_cost(
+            network, placement, self._limits, spikes=spikes, emulated=emulated, traced=traced, traces=traces
+        )
+
     def export(
         self,
         quantised: Quantised,
@@ -295,8 +253,9 @@ class LoihiTarget:
         folder: Path,
         *,
         readout: Reading,
+        request: PlacementRequest = NOTHING_ASKED,
     ) -> Path:
-        """Write the Lava folder."""
+        """Write the Lava folder; a Lava process knows no cores, so nothing of the placement is in it."""
         from hardware_targets.loihi.lava_export import write_lava_folder
 
         exported = folder / "lava"
@@ -316,54 +275,19 @@ class LoihiTarget:
 
     def vendor_status(self) -> str:
         """Version of lava-nc, or the remedy where it is missing."""
-        from hardware_targets.loihi.lava_runner import lava_status
+        from hardware_targets.loihi.lava_runner import LAVA
 
-        return lava_status()
+        return LAVA.status()
 
     def vendor_present(self) -> bool:
         """Whether lava-nc is installed where it would be run."""
-        from hardware_targets.loihi.lava_runner import lava_version
+        from hardware_targets.loihi.lava_runner import LAVA
 
-        return lava_version() is not None
+        return LAVA.version() is not None
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> LoihiQuantised:
         """Rebuild a quantised network from a bundle, checking every index and range in it."""
-        from hardware_targets.loihi.integer_network import check_integers
-
-        try:
-            trained = network_from_description(
-                header["trained"], {k[len("trained.") :]: v for k, v in arrays.items() if k.startswith("trained.")}
-            )
-            known = {f.name for f in fields(IntegerPopulation)}
-            populations = tuple(
-                IntegerPopulation(**{k: v for k, v in p.items() if k in known}) for p in header["populations"]
-            )
-            projections = tuple(
-                IntegerProjection(
-                    p.source,
-                    p.target,
-                    _checked(arrays[f"integer.{p.name}.weight"], np.int32, p.weight.shape),
-                    int(header["exponents"][p.name]),
-                    _checked(arrays[f"integer.{p.name}.slots"], np.int64, p.weight.shape),
-                    p.mask,
-                )
-                for p in trained.projections
-            )
-            integers = IntegerNetwork(trained.dt_ms, populations, projections)
-            if [(p.name, p.kind, p.size) for p in populations] != [
-                (p.name, p.kind, p.size) for p in trained.populations
-            ]:
-                raise BundleError("quantised network: its populations are not those of the trained one; deploy again")
-            # Bundles of before relays do not say that they have none.
-            extended = None
-            if header.get("extended", False) is True:
-                check_integers(integers)
-                extended = relays.extend_delays(integers, self._limits)
-            check_integers(extended.network if extended else integers, self.largest_slot())
-            moved, clipped = dict(header["delays_moved"]), dict(header["delays_clipped"])
-            return LoihiQuantised(self.name, integers, trained, moved, clipped, extended)
-        except (KeyError, TypeError, ValueError, DelaylineError) as error:
-            raise BundleError(f"quantised network in the bundle is damaged: {error}; deploy again") from error
+        return restore(arrays, header, self._limits)
 
 
 def _known_scales(hint: Mapping[str, Any]) -> dict[str, float]:
@@ -376,12 +300,6 @@ def _known_scales(hint: Mapping[str, Any]) -> dict[str, float]:
     return {str(name): float(scale) for name, scale in scales.items()}
 
 
-def _checked(array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    if array.dtype != dtype or array.shape != shape:
-        raise ValueError(f"array is {array.dtype}{array.shape}, must be {np.dtype(dtype)}{shape}")
-    return array
-
-
 def _loihi(quantised: Quantised) -> LoihiQuantised:
     if not isinstance(quantised, LoihiQuantised):
         raise TypeError(f"{type(quantised).__name__} was not made by a Loihi target")
@@ -391,7 +309,11 @@ def _loihi(quantised: Quantised) -> LoihiQuantised:
 def _traces(network: IntegerNetwork, spikes: SpikeTrains) -> Traces:
     from hardware_targets.loihi.emulator import emulate
 
-    result = emulate(network, spikes, traces=True)
+    return _kept(emulate(network, spikes, traces=True))
+
+
+def _kept(result: Emulation) -> Traces:
+    """Traces of an emulation in the words of the pipeline."""
     return Traces(
         {k: a.astype(np.int64) for k, a in result.u.items()},
         {k: a.astype(np.int64) for k, a in result.v.items()},

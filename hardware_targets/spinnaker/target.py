@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from hardware_targets.rounded_delays import round_delays
 from hardware_targets.spinnaker.limits import BOARD, SpinnakerLimits, read_limits
 from hardware_targets.spinnaker.quantised import SpinnakerQuantised, restore
-from toolchain.deployment.abilities import TableComparison
+from toolchain.cost.content import Cost
+from toolchain.deployment.abilities import ChipWeights, Replay, TableComparison
 from toolchain.deployment.plan import NetworkPlan
+from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import (
+    NOTHING_ASKED,
     CoreUse,
     EmulatedResponses,
     Placement,
@@ -28,6 +31,11 @@ from toolchain.network import Network
 from toolchain.objective import Reading
 from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
+
+if TYPE_CHECKING:
+    from hardware_targets.spinnaker.emulator import Emulation
+    from hardware_targets.spinnaker.plan import Plan
+    from hardware_targets.spinnaker.problem import Problem
 
 
 class SpinnakerTarget:
@@ -52,11 +60,14 @@ class SpinnakerTarget:
         """Largest slot that 32 neurons on a core can have without a delay extension; from the limit file."""
         return self._limits["slot_max"]
 
-    def check_budget(self, *, cores: int | None, chips: int | None) -> None:
-        """Refuse a budget of cores, as nothing is pruned for this target, and more chips than any machine has."""
+    def check_budget(self, *, cores: int | None, request: PlacementRequest) -> None:
+        """Refuse a budget of cores, as nothing is pruned here, more chips than any machine has and overfull cores."""
+        from hardware_targets.spinnaker.planner import check_neurons
+
         if cores is not None:
             raise InputError(_NOT_PRUNED.format(option=f"--cores {cores}"))
-        self._boards(chips)
+        self._boards(request.chips)
+        check_neurons(self._limits, request.neurons_per_core)
 
     def prune(
         self,
@@ -68,7 +79,7 @@ class SpinnakerTarget:
         clip_delays: bool,
         extend_delays: bool,
     ) -> Pruned:
-        """Refused: a core of this machine holds 256 synapses a source, which no network here comes near."""
+        """Refused: rows lie in the 118 MiB of a chip, and a core has no more synapses a source than neurons."""
         raise InputError(_NOT_PRUNED.format(option="--prune"))
 
     def quantise(
@@ -110,33 +121,46 @@ class SpinnakerTarget:
 
     def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
         """Round a network at the scales and shifts of its format and emulate it."""
-        from hardware_targets.spinnaker.observation import observe
+        from hardware_targets.observation import observe
+        from hardware_targets.spinnaker.emulator import Emulator
+        from hardware_targets.spinnaker.integer_network import ONE
         from hardware_targets.spinnaker.rounding import round_network
 
         known = _known(hint)
         delays = round_delays(network, self.largest_slot(), self.name, clip=False, extend=True)
         scales, shifts = ({name: pair[i] for name, pair in known.items()} for i in (0, 1))
-        return observe(round_network(delays.network, scales, shifts), spikes)  # type: ignore[arg-type]
+        integers = round_network(delays.network, scales, shifts)  # type: ignore[arg-type]
+        emulator = Emulator(integers)
+        # Synaptic values of both types and v take 4 bytes each, a spike 1.
+        return observe(
+            lambda some: emulator.run(some, traces=True), integers.simulated, spikes, one=ONE, bytes_per_neuron=13
+        )
 
-    def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
+    def place(
+        self, quantised: Quantised, *, spikes: SpikeTrains | None = None, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put neurons on cores as sPyNNaker does; it does not ask how much they spike."""
         from hardware_targets.spinnaker.problem import problem_of_network
 
-        return self._placement(problem_of_network(_spinnaker(quantised).integers), chips)
+        return _placement(self._plan(problem_of_network(_spinnaker(quantised).integers), request))
 
-    def place_plan(self, plan: NetworkPlan, *, clip_delays: bool, chips: int | None = None) -> Placement:
+    def place_plan(
+        self, plan: NetworkPlan, *, clip_delays: bool, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put a network on cores that is not trained yet."""
         from hardware_targets.spinnaker.problem import problem_of_plan
 
         problem = problem_of_plan(plan)
-        return self._placement(problem.cut_at(self.largest_slot() + 1) if clip_delays else problem, chips)
+        return _placement(self._plan(problem.cut_at(self.largest_slot() + 1) if clip_delays else problem, request))
 
-    def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
+    def emulate(
+        self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False, traces: bool = False
+    ) -> EmulatedResponses:
         """Run all samples in the chip's integers; `strict` refuses a saturated ring buffer and a wrapped state."""
         from hardware_targets.spinnaker.emulator import emulate
 
         ours = _spinnaker(quantised)
-        result = emulate(ours.integers, spikes, strict=strict)
+        result = emulate(ours.integers, spikes, strict=strict, traces=traces)
         overflows = {
             p.name: {
                 "ring buffer saturated": result.ring_saturations[p.name],
@@ -145,22 +169,68 @@ class SpinnakerTarget:
             for p in ours.integers.simulated
         }
         first_spikes = result.first_spikes[ours.trained.readout.name]
-        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts)
+        return EmulatedResponses(
+            result.readout_v,
+            first_spikes,
+            overflows,
+            result.spike_counts,
+            result.neuron_counts,
+            _kept(result) if traces else None,
+        )
 
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples; u is the difference of excitatory and inhibitory current that the membrane takes."""
         from hardware_targets.spinnaker.emulator import emulate
 
-        result = emulate(_spinnaker(quantised).integers, spikes, traces=True)
-        return Traces(
-            {k: a.astype(np.int64) - result.inh[k] for k, a in result.exc.items()},
-            {k: a.astype(np.int64) for k, a in result.v.items()},
-            dict(result.spikes),
-        )
+        return _kept(emulate(_spinnaker(quantised).integers, spikes, traces=True))
 
     def emulate_unextended(self, quantised: Quantised, spikes: SpikeTrains) -> Traces | None:
         """Nothing to compare: a delay extension re-emits every spike on time, and no neuron is added."""
         return None
+
+    def weights_on_chip(self, quantised: Quantised, projection: str) -> ChipWeights:
+        """What integer weights stand for."""
+        from hardware_targets.spinnaker.replay import weights_on_chip
+
+        ours = _spinnaker(quantised)
+        return weights_on_chip(ours.integers, ours.trained, projection)
+
+    def v_scale(self, quantised: Quantised, population: str) -> float:
+        """Voltages are s16.15, in mV."""
+        from hardware_targets.spinnaker.integer_network import ONE
+
+        return ONE * _spinnaker(quantised).integers[population].scale
+
+    def replay(
+        self,
+        quantised: Quantised,
+        population: str,
+        neuron: int,
+        spikes: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]],
+        n_steps: int,
+    ) -> Replay:
+        """Compute one neuron from given spikes."""
+        from hardware_targets.spinnaker.replay import replay
+
+        return replay(_spinnaker(quantised).integers, population, neuron, spikes, n_steps)
+
+    def cost(
+        self,
+        quantised: Quantised,
+        placement: Placement,
+        *,
+        spikes: SpikeTrains,
+        emulated: EmulatedResponses,
+        traced: SpikeTrains,
+        traces: Traces,
+    ) -> Cost:
+        """Count events by the placement, and estimate energy and time from the constants of the chip."""
+        from hardware_targets.spinnaker.cost import network_cost
+
+        network = _spinnaker(quantised).integers
+        return network_cost(
+            network, placement, self._limits, spikes=spikes, emulated=emulated, traced=traced, traces=traces
+        )
 
     def export(
         self,
@@ -170,22 +240,29 @@ class SpinnakerTarget:
         folder: Path,
         *,
         readout: Reading,
+        request: PlacementRequest = NOTHING_ASKED,
     ) -> Path:
         """Write the sPyNNaker folder: script, lists, and the tables that cores read."""
+        from hardware_targets.spinnaker.problem import problem_of_network
         from hardware_targets.spinnaker.spynnaker_export import write_spynnaker_folder
 
-        ours = _spinnaker(quantised)
+        integers = _spinnaker(quantised).integers
         exported = folder / self.vendor
-        write_spynnaker_folder(ours.integers, self._plan(ours), spikes, labels, exported, readout=readout)
+        plan = self._plan(problem_of_network(integers), request)
+        write_spynnaker_folder(integers, plan, spikes, labels, exported, readout=readout)
         return exported
 
-    def compare_tables(self, quantised: Quantised, exported: Path, *, timeout_s: float) -> TableComparison:
+    def compare_tables(
+        self, quantised: Quantised, exported: Path, *, timeout_s: float, request: PlacementRequest = NOTHING_ASKED
+    ) -> TableComparison:
         """Let sPyNNaker map the folder on a virtual board."""
+        from hardware_targets.spinnaker.problem import problem_of_network
         from hardware_targets.spinnaker.spynnaker_runner import compare_tables
         from hardware_targets.spinnaker.tables import build_tables
 
-        ours = _spinnaker(quantised)
-        return compare_tables(exported, build_tables(ours.integers, self._plan(ours)), timeout_s=timeout_s)
+        integers = _spinnaker(quantised).integers
+        plan = self._plan(problem_of_network(integers), request)
+        return compare_tables(exported, build_tables(integers, plan), timeout_s=timeout_s)
 
     def run_vendor(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
         """SPyNNaker simulates nothing by itself: it needs a board (`run_hardware`)."""
@@ -208,26 +285,26 @@ class SpinnakerTarget:
 
     def vendor_status(self) -> str:
         """Version of sPyNNaker, or the remedy where it is missing."""
-        from hardware_targets.spinnaker.spynnaker_runner import spynnaker_status
+        from hardware_targets.spinnaker.spynnaker_runner import SPYNNAKER
 
-        return spynnaker_status()
+        return SPYNNAKER.status()
 
     def vendor_present(self) -> bool:
         """Whether sPyNNaker is installed."""
-        from hardware_targets.spinnaker.spynnaker_runner import spynnaker_version
+        from hardware_targets.spinnaker.spynnaker_runner import SPYNNAKER
 
-        return spynnaker_version() is not None
+        return SPYNNAKER.version() is not None
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> SpinnakerQuantised:
         """Rebuild a quantised network from a bundle, checking every shape and range in it."""
         return restore(arrays, header)
 
-    def _plan(self, ours: SpinnakerQuantised, chips: int | None = None) -> Any:
+    def _plan(self, problem: Problem, request: PlacementRequest) -> Plan:
+        """The plan of a problem: the same one for the same request."""
         from hardware_targets.spinnaker.plan import make_plan
-        from hardware_targets.spinnaker.problem import problem_of_network
 
-        boards, version = self._boards(chips)
-        return make_plan(problem_of_network(ours.integers), self._limits, boards=boards, version=version)
+        boards, version = self._boards(request.chips)
+        return make_plan(problem, self._limits, boards=boards, version=version, neurons=request.neurons_per_core)
 
     def _boards(self, chips: int | None) -> tuple[int | None, int]:
         """Boards and their version for so many chips: a small board has 4, a large one 48."""
@@ -242,26 +319,25 @@ class SpinnakerTarget:
             )
         return (1, 3) if chips <= limits.board(3).n_chips else (-(-chips // large), BOARD)
 
-    def _placement(self, problem: Any, chips: int | None) -> Placement:
-        from hardware_targets.spinnaker.plan import make_plan
 
-        boards, version = self._boards(chips)
-        plan = make_plan(problem, self._limits, boards=boards, version=version)
-        numbers = {place: i for i, place in enumerate(plan.board.cores)}
-        cores = []
-        for number, core in enumerate(plan.cores):
-            place, use = core.place, plan.use[core.vertex]
-            cores.append(
-                CoreUse(
-                    place.core if place else number,
-                    core.vertex,
-                    core.first,
-                    core.last,
-                    {"neurons_per_core": core.size, "dtcm_bytes": use.dtcm},
-                    numbers[place.x, place.y] if place else 0,
-                )
+def _placement(plan: Plan) -> Placement:
+    """A plan in the words of the pipeline; without places cores and chips are counted from 0."""
+    numbers = {place: i for i, place in enumerate(plan.board.cores)}
+    cores = []
+    for number, core in enumerate(plan.cores):
+        place, use = core.place, plan.use[core.vertex]
+        cores.append(
+            CoreUse(
+                place.core if place else number,
+                core.vertex,
+                core.first,
+                core.last,
+                {"neurons_per_core": core.size, "dtcm_bytes": use.dtcm},
+                numbers[place.x, place.y] if place else 0,
+                position=(place.x, place.y) if place else None,
             )
-        return Placement(tuple(cores), plan.resources, plan.reasons)
+        )
+    return Placement(tuple(cores), plan.resources, plan.reasons)
 
 
 _NOT_PRUNED = "{option}: synapses are pruned for the memory of Loihi's cores, here a chip has 118 MiB; leave it out"
@@ -269,6 +345,8 @@ _NOT_PRUNED = "{option}: synapses are pruned for the memory of Loihi's cores, he
 
 def _known(hint: Mapping[str, Any]) -> dict[str, tuple[float, tuple[int, int]]]:
     """Scales and shifts from a checkpoint, which may hold anything."""
+    from hardware_targets.spinnaker.integer_network import LARGEST_SAFE_SHIFT
+
     scales, shifts = hint.get("scales"), hint.get("shifts")
     if not isinstance(scales, Mapping) or not isinstance(shifts, Mapping) or set(scales) != set(shifts):
         raise CheckpointError(f"checkpoint: its number format {dict(hint)!r} has no scales and shifts; train again")
@@ -279,7 +357,7 @@ def _known(hint: Mapping[str, Any]) -> dict[str, tuple[float, tuple[int, int]]]:
             not (isinstance(scale, (int, float)) and 0 < scale < float("inf"))
             or not isinstance(pair, (list, tuple))
             or len(pair) != 2
-            or not all(isinstance(s, int) and 0 <= s <= 15 for s in pair)
+            or not all(isinstance(s, int) and 0 <= s <= LARGEST_SAFE_SHIFT for s in pair)
         ):
             raise CheckpointError(
                 f"checkpoint: scale {scale!r} or shifts {pair!r} of population {name} are out of range; train again"
@@ -292,3 +370,12 @@ def _spinnaker(quantised: Quantised) -> SpinnakerQuantised:
     if not isinstance(quantised, SpinnakerQuantised):
         raise TypeError(f"{type(quantised).__name__} was not made by a SpiNNaker target")
     return quantised
+
+
+def _kept(result: Emulation) -> Traces:
+    """Traces of an emulation in the words of the pipeline; u is what the membrane takes."""
+    return Traces(
+        {k: a.astype(np.int64) - result.inh[k] for k, a in result.exc.items()},
+        {k: a.astype(np.int64) for k, a in result.v.items()},
+        dict(result.spikes),
+    )

@@ -67,6 +67,7 @@ def test_commands_repeat_what_was_asked_for(trained_run: RunFolder) -> None:
         (Options(vendor_samples=0, vendor_timeout_s=9.0), " --no-vendor"),
         (Options(clip_delays=True, strict=True), " --clip-delays --strict"),
         (Options(prune=0.5, cores=3, chips=2), " --chips 2 --prune 0.5 --cores 3"),
+        (Options(neurons_per_core={"a": 5, "b": 6}), " --neurons-per-core a=5 --neurons-per-core b=6"),
     ):
         assert repeat_commands(trained_run, target, options)[1] == f"delayline deploy {name} --target loihi2{words}"
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from toolchain.attribution.explainer import explain_spikes, explained_samples
 from toolchain.datasets import Dataset, Samples, load_dataset
-from toolchain.deployment.abilities import MappingTarget, TableComparison
+from toolchain.deployment.abilities import CostedTarget, MappingTarget, TableComparison
 from toolchain.deployment.bundle import replacing, write_manifest, write_network
 from toolchain.deployment.figures import collect_figures
 from toolchain.deployment.options import Options as Options
@@ -62,7 +63,7 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
     CheckpointError, RecipeError
         If the run cannot be read or does not match its data.
     InputError
-        If the run cannot be deployed, or so many cores or chips cannot be asked for.
+        If the run cannot be deployed, or what is asked of its cores and chips cannot be.
     TargetLimitError
         If the network does not fit the target.
     """
@@ -73,8 +74,9 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
             "train with another training.readout to deploy"
         )
     # Pruning takes minutes: what cannot be met is said before.
-    target.check_budget(cores=_asked_cores(recipe, options), chips=options.chips)
+    target.check_budget(cores=_asked_cores(recipe, options), request=options.request)
     trained, number_format = load_best(run.checkpoint("best"))
+    options.request.check_names(p.name for p in trained.populations)
     dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
     sources = sum(p.size for p in trained.of_kind("spike_source"))
     if (sources, trained.readout.size) != (dataset.n_inputs, dataset.n_classes):
@@ -97,7 +99,7 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
         network, calibration.spikes, clip_delays=options.clip_delays, extend_delays=extend, hint=hint
     )
     say("place neurons on cores")
-    placement = target.place(quantised, spikes=calibration.spikes, chips=options.chips)
+    placement = target.place(quantised, spikes=calibration.spikes, request=options.request)
     prepared = Prepared(recipe, dataset, trained, pruned, quantised, placement)
     _check_cores(prepared, options)
     return prepared
@@ -196,14 +198,18 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     labels = test.labels[: shown.n_samples]
     destination = run.path / target.name
     with replacing(destination) as folder:
-        exported = target.export(quantised, shown, labels, folder, readout=recipe.training.readout)
+        exported = target.export(
+            quantised, shown, labels, folder, readout=recipe.training.readout, request=options.request
+        )
         ours = target.emulate_traces(quantised, shown)
         unextended = target.emulate_unextended(quantised, shown)
         changed = first_divergence(ours, unextended, list(unextended.v)) if unextended else None
         theirs, divergence, tables = None, None, None
         if isinstance(target, MappingTarget) and n_vendor:
             say(f"lay it out by {target.vendor}")
-            tables = target.compare_tables(quantised, exported, timeout_s=options.vendor_timeout_s)
+            tables = target.compare_tables(
+                quantised, exported, timeout_s=options.vendor_timeout_s, request=options.request
+            )
         elif n_vendor:
             say(f"run {n_vendor} samples in {target.vendor}")
             theirs = target.run_vendor(exported, samples=n_vendor, timeout_s=options.vendor_timeout_s)
@@ -212,17 +218,28 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
             predictions.append(("vendor", predict_traces(recipe.training.readout, theirs, readout)))
         ladder = climb(predictions, test.labels, prepared.dataset.n_classes)
         compared = Compared(0 if tables else n_vendor, divergence, changed, tables)
+        say(f"explain the spikes of {explained_samples(prepared.trained, test.spikes)} samples")
+        causes, distances = explain_spikes(recipe, prepared.trained, target, quantised, test)
+        cost = None
+        if isinstance(target, CostedTarget):
+            spikes = test.spikes
+            cost = target.cost(
+                quantised, prepared.placement, spikes=spikes, emulated=emulated, traced=shown, traces=ours
+            )
         write_network(folder, quantised, prepared.placement, recipe)
         flips = find_flips(predictions, test.labels, prepared.dataset.n_classes)
         report = replace(
             _report(target, prepared, ladder, emulated, compared),
             flips=flips,
+            causes=causes,
+            spike_distances=distances,
+            cost=cost,
             provenance=provenance(run, recipe, prepared.dataset, target, options, folder),
         )
         figures = collect_figures(recipe, prepared.trained, target, quantised, test, ours, theirs, flips, run.metrics())
         write_json(folder / "report.json", {**report.to_json(), "figures": figures_json(figures)})
         write_atomically(folder / "report.html", render_html(report, figures).encode())
-        write_manifest(folder, target, vendor_samples=shown.n_samples, network=recipe.name)
+        write_manifest(folder, target, vendor_samples=shown.n_samples, network=recipe.name, request=options.request)
     return destination, report
 
 

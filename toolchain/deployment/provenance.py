@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import shlex
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -56,13 +57,16 @@ def repeat_commands(run: RunFolder, target: Target, options: Options) -> list[st
     words = ["delayline", "deploy", run.path.name, "--target", target.name]
     for field in fields(Options):
         value = getattr(options, field.name)
-        if field.name in NOT_REPEATED or value == field.default:
+        if field.name in NOT_REPEATED or value == getattr(Options(), field.name):
             continue
+        name = f"--{field.name.replace('_', '-')}"
         if field.name == "vendor_samples" and value == 0:
             words.append("--no-vendor")
             continue
-        words.append(f"--{field.name.replace('_', '-')}")
-        words += [] if value is True else [str(value)]
+        if isinstance(value, Mapping):
+            words += [word for key, number in value.items() for word in (name, f"{key}={number}")]
+            continue
+        words += [name] if value is True else [name, str(value)]
     return [f"delayline train {shlex.quote(run.path.name)}/recipe.yaml", shlex.join(words)]
 
 

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.attribution.causes import Causes
+from toolchain.attribution.distances import SpikeDistances
+from toolchain.cost.content import Cost
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.target import ConstantError, Placement, ProjectionError, Pruned
 
@@ -188,6 +191,9 @@ class Report:
     pruned: Pruned | None = None
     tables: TableComparison | None = None
     flips: Flips | None = None
+    causes: Causes | None = None
+    spike_distances: SpikeDistances | None = None
+    cost: Cost | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json. Keys up to `resources` are a promise to other programs."""
@@ -208,6 +214,9 @@ class Report:
             "flips": asdict(self.flips) if self.flips else None,
             "pruning": _pruning(self.pruned),
             "tables": asdict(self.tables) if self.tables else None,
+            "causes": self.causes.to_json() if self.causes else None,
+            "spike_distances": self.spike_distances.to_json() if self.spike_distances else None,
+            "cost": self.cost.to_json() if self.cost else None,
             "cores": [{**asdict(c), "use": dict(c.use)} for c in self.placement.cores],
             "placement_reasons": dict(self.placement.reasons),
             "provenance": dict(self.provenance),

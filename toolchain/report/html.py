@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from toolchain.report.accuracy import accuracy_section
+from toolchain.report.causes import causes_section
 from toolchain.report.charts import learning_charts
 from toolchain.report.confusion import confusion_section
 from toolchain.report.content import Figures, Report
 from toolchain.report.core_map import core_map
+from toolchain.report.cost import cost_section
 from toolchain.report.delays import delays_section
 from toolchain.report.provenance import provenance_list
 from toolchain.report.pruning import pruning_section
@@ -34,11 +36,13 @@ def render_html(report: Report, figures: Figures) -> str:
         ("accuracy", "Accuracy, step by step", accuracy_section(report)),
         ("confusion", "Classes and samples", confusion_section(report)),
         ("spikes", "Spikes of single samples" if figures.others else "Spikes of one sample", spikes_section(figures)),
+        ("causes", "Why spikes differ", causes_section(report.causes, report.spike_distances)),
         ("delays", "Delays", delays_section(report, figures)),
         ("pruning", "What pruning removed", pruning_section(report.pruned)),
         ("quantisation", "What quantisation changed", _quantisation(report, figures)),
         ("overflows", "Overflows", _overflows(report)),
         ("resources", "Cores and resources", _resources(report)),
+        ("cost", "Cost of an inference", cost_section(report.cost)),
         ("learning", "Learning curve", _learning(figures)),
         ("provenance", "Provenance", provenance_list(report.provenance) if report.provenance else ""),
     ]
