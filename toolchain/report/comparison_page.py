@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from toolchain.cost.wording import ranged
+from toolchain.cost.wording import spoken as estimate
 from toolchain.report.comparison import ERRORS
 from toolchain.report.confusion import judged, p_value
 from toolchain.report.ladder import rung_label
@@ -79,12 +81,12 @@ def comparison_text(found: Mapping[str, Any]) -> str:
     if found["cost"]:
         lines += ["", _columns("cost, estimated", "A", "B", "")]
         for row in found["cost"]:
-            lines.append(_columns(spoken(row["name"]), _estimate(row["a"]), _estimate(row["b"]), row["unit"]))
+            lines.append(_columns(estimate(row["name"]), *(_estimate(row[which], row["unit"]) for which in "ab"), ""))
     return "\n".join(line.rstrip() for line in lines)
 
 
 def _columns(name: str, a: str, b: str, rest: str) -> str:
-    return f"{name:<28} {a:>26} {b:>26}  {rest}"
+    return f"{name:<36} {a:>30} {b:>30}  {rest}"
 
 
 def _called(one: Row) -> str:
@@ -216,23 +218,16 @@ def _errors(rows: Sequence[Row]) -> str:
     return table("Weights and delays, by projection", columns, cells)
 
 
-def _estimate(one: Row | None) -> str:
+def _estimate(one: Row | None, unit: str) -> str:
     if one is None or one["value"] is None:
         return NOTHING
-    return f"{number(one['value'], 3)} ({number(one['low'], 3)} … {number(one['high'], 3)})"
+    return ranged(one["low"], one["value"], one["high"], unit)
 
 
 def _cost(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    cells = [
-        [
-            Markup(f'{escaped(spoken(r["name"]))} <span class="unit">{escaped(r["unit"])}</span>'),
-            _estimate(r["a"]),
-            _estimate(r["b"]),
-        ]
-        for r in rows
-    ]
+    cells = [[estimate(r["name"]), *(_estimate(r[which], r["unit"]) for which in "ab")] for r in rows]
     columns = [Column("Estimate", numeric=False), Column("A"), Column("B")]
     return f"<p>Estimates from published constants, not measurements.</p>\n{table('Estimates', columns, cells)}"
 
