@@ -81,7 +81,9 @@ def comparison_text(found: Mapping[str, Any]) -> str:
     if found["cost"]:
         lines += ["", _columns("cost, estimated", "A", "B", "")]
         for row in found["cost"]:
-            lines.append(_columns(estimate(row["name"]), *(_estimate(row[which], row["unit"]) for which in "ab"), ""))
+            lines.append(
+                _columns(estimate(row["name"]), _estimate(row["a"], row["unit"]), _estimate(row["b"], row["unit"]), "")
+            )
     return "\n".join(line.rstrip() for line in lines)
 
 
