@@ -93,6 +93,15 @@ class InspectableTarget(Protocol):
         """
 
 
+@runtime_checkable
+class SteppedWeights(Protocol):
+    """What a quantised network has besides if its weights lie on grids of even spacing."""
+
+    @property
+    def weight_steps(self) -> Mapping[str, tuple[float, float]]:
+        """Projection -> spacing of its negative and of its positive weights, in units of the trained weight."""
+
+
 Overflow = Literal["wrapped_current", "clipped_voltage", "saturated_ring_buffer", "wrapped_state"]
 
 
