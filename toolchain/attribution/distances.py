@@ -12,13 +12,14 @@ taken out or put in, cost * |a - b| for one that is moved; a move is worth while
 Both are 0 for equal trains, so that only those that differ are given to `elephant`; it takes 5 ms for a pair, which is
 why distances are of the first samples only, rates of all. Means are over all trains, equal ones included.
 
-Source: van Rossum, Neural Computation 13 (2001); Victor, Purpura, J Neurophysiol 76 (1996); elephant 1.2.1,
+Source: van Rossum, Neural Computation 13 (2001); Victor, Purpura, J Neurophysiol 76 (1996); elephant 1.1 and 1.2,
 `elephant.spike_train_dissimilarity`.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -116,7 +117,11 @@ def pair_distances(
         # elephant sums what cancels, and warns where rounding leaves it below 0.
         return 0.0, 0.0
     import quantities
-    from elephant.spike_train_dissimilarity import van_rossum_distance, victor_purpura_distance
+
+    with warnings.catch_warnings():
+        # Its 1.1, the newest for NumPy 1, has escapes in texts that Python warns of when it compiles them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from elephant.spike_train_dissimilarity import van_rossum_distance, victor_purpura_distance
 
     trains = [quantities.Quantity(t.astype(np.float64), "s") for t in (first, second)]
     # A step stands for a second here: only the ratio to tau and to the cost matters.
