@@ -90,6 +90,7 @@ def test_deploy_report_and_validate(capsys: pytest.CaptureFixture[str], monkeypa
     assert scored.out.splitlines() == [
         "validation: pass  sequence on loihi2, test set of 8",
         "  emulator   100.00 %  [67.56 %, 100.00 %]  8 samples",
+        "  report: runs/sequence-1/loihi2/validation/test.html",
     ]
 
 

@@ -23,7 +23,7 @@ def run(path: Path, request: Request, junit_file: Path | None, json: bool) -> tu
     """Validate a bundle; returns what to print, whether as JSON, and the exit code."""
     from toolchain.storage import write_atomically
     from toolchain.validation.gate import junit
-    from toolchain.validation.validate import validate
+    from toolchain.validation.validate import page_file, validate
 
     if junit_file is not None and junit_file.is_dir():
         raise InputError(f"--junit {junit_file}: is a folder; give the file to write")
@@ -32,7 +32,8 @@ def run(path: Path, request: Request, junit_file: Path | None, json: bool) -> tu
     if junit_file is not None:
         write_atomically(junit_file, junit(found))
     code = (ABSENT if found.absent else 0) if found.passed else 1
-    return (found.to_json() if json else text_of(found)), json, code
+    text = f"{text_of(found)}\n  report: {page_file(path, request.set_name)}"
+    return (found.to_json() if json else text), json, code
 
 
 def list_devices(path: Path, json: bool) -> Any:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from toolchain.report.charts import ladder_chart
 from toolchain.report.confusion import p_value
-from toolchain.report.content import Report, Tally
+from toolchain.report.content import Rung, Tally
 from toolchain.report.ladder import explanation, ladder_rows, rung_label
 from toolchain.report.tables import Column, figure_of, table
 from toolchain.report.wording import NOTHING, Markup, count, escaped, fixed, percent
 
 
-def accuracy_section(report: Report) -> str:
+def accuracy_section(ladder: Sequence[Rung], vendor: str) -> str:
     """Nothing where no rung was climbed."""
-    ladder = report.ladder
     if not ladder:
         return ""
-    labels = [rung_label(r.rung, report.vendor) for r in ladder]
+    labels = [rung_label(r.rung, vendor) for r in ladder]
     tallied = any(r.tally is not None for r in ladder)
     rows = []
     for row, label in zip(ladder_rows(ladder), labels, strict=True):

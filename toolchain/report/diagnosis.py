@@ -14,8 +14,11 @@ ALTERNATIVES = 5
 """Other causes that are written out; there may be hundreds."""
 
 
-def diagnosis_section(diagnosis: Diagnosis | None, device: str) -> str:
-    """Words first, then a table of findings and a picture; nothing where nothing was diagnosed."""
+def diagnosis_section(diagnosis: Diagnosis | None, device: str, key: str = "chart-window") -> str:
+    """Words first, then a table of findings and a picture; nothing where nothing was diagnosed.
+
+    `key` is the id of the picture, of which a page has one for each device.
+    """
     if diagnosis is None:
         return ""
     parts = [f"<p>{escaped(diagnosis.sentence)} Each step was replayed from what {escaped(device)} reported of "]
@@ -29,7 +32,7 @@ def diagnosis_section(diagnosis: Diagnosis | None, device: str) -> str:
     if diagnosis.findings:
         parts.append(_table(diagnosis))
     if diagnosis.window is not None:
-        parts.append(_window(diagnosis.window, device))
+        parts.append(_window(diagnosis.window, device, key))
     limits = [*diagnosis.not_available, *_idle(diagnosis)]
     if limits:
         parts.append(f"<p>Not tested: {escaped('; '.join(limits))}.</p>\n")
@@ -96,7 +99,7 @@ def _idle(diagnosis: Diagnosis) -> list[str]:
     ]
 
 
-def _window(seen: Window, device: str) -> str:
+def _window(seen: Window, device: str, key: str) -> str:
     shown = [q for q in ("u", "v") if q in seen.ours and q in seen.theirs]
     legend = (
         '<ul class="legend"><li><span class="swatch line"></span>emulator</li>'
@@ -107,7 +110,7 @@ def _window(seen: Window, device: str) -> str:
         f"{count(seen.steps[0])} to {count(seen.steps[-1])}: the first difference is at step {count(seen.at)}."
     )
     picture = (
-        f'{legend}<figure class="chart">{window_chart(seen, device)}<figcaption>{words}</figcaption></figure>\n'
+        f'{legend}<figure class="chart">{window_chart(seen, device, key)}<figcaption>{words}</figcaption></figure>\n'
         if (shown or "spikes" in seen.theirs)
         else ""
     )
@@ -119,7 +122,7 @@ def _window(seen: Window, device: str) -> str:
     return picture + table(f"What must arrive at step {count(seen.at)}, of the spikes reported", columns, rows)
 
 
-def window_chart(seen: Window, device: str) -> Markup:
+def window_chart(seen: Window, device: str, key: str = "chart-window") -> Markup:
     """Draw u and v of both engines, a row of spikes below each other, and the step of the first difference."""
     quantities = [q for q in ("u", "v") if q in seen.ours and q in seen.theirs]
     height = 130
@@ -148,7 +151,7 @@ def window_chart(seen: Window, device: str) -> Markup:
         ax.set_xlabel("step", fontsize=11, color=PALETTE["muted"], labelpad=4)
         return inline_svg(
             figure,
-            key="chart-window",
+            key=key,
             title=f"Traces of neuron {seen.neuron} of {plain(seen.population)} around the first difference",
             description=_described(seen, device, quantities),
         )

@@ -34,7 +34,7 @@ def render_html(report: Report, figures: Figures) -> str:
     A section that has nothing to show is left out, and so is its entry in the contents.
     """
     sections: list[Section] = [
-        ("accuracy", "Accuracy, step by step", accuracy_section(report)),
+        ("accuracy", "Accuracy, step by step", accuracy_section(report.ladder, report.vendor)),
         ("diagnosis", f"Why {report.vendor} differs", diagnosis_section(report.diagnosis, report.vendor)),
         ("confusion", "Classes and samples", confusion_section(report)),
         ("spikes", "Spikes of single samples" if figures.others else "Spikes of one sample", spikes_section(figures)),

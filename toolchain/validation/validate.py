@@ -26,7 +26,8 @@ from toolchain.devices.worker import samples_of, together
 from toolchain.diagnosis.explain import explain_difference
 from toolchain.errors import BundleError, InputError, MissingDependencyError, UnansweredError
 from toolchain.report.content import Divergence
-from toolchain.storage import write_json
+from toolchain.report.validation_page import validation_page
+from toolchain.storage import write_atomically, write_json
 from toolchain.validation.divergence import first_divergence
 from toolchain.validation.gate import Gate
 from toolchain.validation.result import LISTED, DeviceResult, Loss, Validation
@@ -67,8 +68,8 @@ def validate(path: Path, request: Request, say: Say) -> Validation:
 
     Returns
     -------
-    what was found, which is also written to ``validation/<set>.json`` in the bundle; a device that is absent, dies or
-    hangs is in it with what it said
+    what was found, which is also written to ``validation/<set>.json`` in the bundle, and for people to
+    ``validation/<set>.html``; a device that is absent, dies or hangs is in it with what it said
 
     Raises
     ------
@@ -104,7 +105,13 @@ def validate(path: Path, request: Request, say: Say) -> Validation:
     validation = Validation(recipe.name, bundle.target.name, request.set_name, size, found, ladder, losses)
     validation = replace(validation, checks=request.gate.checks(validation))
     write_json(path / "validation" / f"{request.set_name}.json", validation.to_json())
+    write_atomically(page_file(path, request.set_name), validation_page(validation).encode())
     return validation
+
+
+def page_file(bundle: Path, set_name: str) -> Path:
+    """Where the page of a validation lies."""
+    return bundle / "validation" / f"{set_name}.html"
 
 
 def _names(bundle: Bundle, request: Request) -> list[str]:
