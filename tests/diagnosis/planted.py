@@ -31,7 +31,8 @@ class Faults:
 
     `constants` : (population, neuron) -> fields of its constants; `dead`, `no_reset` : neurons; `late` : projection ->
     steps; `lost` : (projection, sample, step, source neuron); `report_late` : population whose u, v and spikes are all
-    recorded a step late.
+    recorded a step late; `otherwise` : of Loihi, "tie" (a voltage at the threshold spikes), "clipped current" (in
+    place of wrapped) or "rounded current" (its decay to the nearest).
     """
 
     constants: Mapping[Unit, Mapping[str, int]] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class Faults:
     late: Mapping[str, int] = field(default_factory=dict)
     lost: frozenset[tuple[str, int, int, int]] = frozenset()
     report_late: str = ""
+    otherwise: str = ""
 
 
 NONE = Faults()
@@ -70,6 +72,20 @@ def sources(network: Any) -> list[Unit]:
     return [(p.name, n) for p in network.populations if p.kind == "spike_source" for n in range(p.size)]
 
 
+def otherwise(neuron: lava_step.Neuron, after: lava_step.Stepped, du: int, what: str) -> lava_step.Stepped:
+    """A step whose current is clipped where Lava's wraps, or whose decay is rounded to the nearest."""
+    limit = lava_step.LIMIT
+    if what == "clipped current":
+        u = min(max(after.current, 1 - limit), limit - 1)
+    elif what == "rounded current":
+        size = (abs(neuron.u) * (4095 - du) + 2048) // 4096
+        u = (size if neuron.u > 0 else -size) + 64 * neuron.arriving
+        assert abs(u) < limit, "no wrap beside"
+    else:
+        return after
+    return replace(after, u=u, v=min(max(after.voltage - after.u + u, 1 - limit), limit - 1))
+
+
 def run_loihi(network: loihi.IntegerNetwork, spikes: SpikeTrains, faults: Faults = NONE) -> Traces:
     """Lava's step, line by line (`tests.loihi.lava_step`), for every neuron."""
     rows, units = Rows(network, spikes, 1), sources(network)
@@ -84,7 +100,9 @@ def run_loihi(network: loihi.IntegerNetwork, spikes: SpikeTrains, faults: Faults
                     c = {"du": p.du, "dv": p.dv, "vth": p.vth, **faults.constants.get((p.name, n), {})}
                     neuron = lava_step.Neuron(*state[p.name, n], arriving[t, p.name, n])
                     after = lava_step.lava_step(neuron, c["du"], c["dv"])
-                    spike = after.v > 64 * c["vth"] and (p.name, n) not in faults.dead
+                    after = otherwise(neuron, after, c["du"], faults.otherwise)
+                    reaches = after.v > 64 * c["vth"] or (faults.otherwise == "tie" and after.v == 64 * c["vth"])
+                    spike = reaches and (p.name, n) not in faults.dead
                     v = 0 if spike and (p.name, n) not in faults.no_reset else after.v
                     state[p.name, n] = after.u, v
                     rows.u[p.name][0, sample, t, n], rows.v[p.name][sample, t, n] = after.u, v

@@ -21,6 +21,7 @@ from tests.diagnosis.planted import (
     without,
 )
 from tests.loihi.random_networks import random_network
+from tests.loihi.small_networks import READOUT, projection, trains
 from toolchain.deployment.target import Traces
 from toolchain.diagnosis.findings import Diagnosis, Finding
 from toolchain.spikes import SpikeTrains
@@ -255,6 +256,40 @@ def test_delays_cut_at_a_slot_and_weights_cut_at_a_value() -> None:
     device = run_loihi(changed_projection(network, projection.name, weight=weight), spikes)
     (finding,) = diagnose_integers(network, spikes, device).findings
     assert (finding.cause, finding.projection, finding.low) == ("clipped weight", projection.name, int(weight.max()))
+
+
+def test_a_voltage_at_the_threshold_that_spikes() -> None:
+    """With full decay v is what arrives, here just the threshold of the first neuron."""
+    lif = IntegerPopulation("lif", "lif", 2, 4095, 4096, 100)
+    network = IntegerNetwork(
+        1.0, (IntegerPopulation("in", "spike_source", 1), lif, READOUT), (projection("in", "lif", [[100, 98]]),)
+    )
+    spikes = trains(np.array([[True], [False], [True], [False]]))
+    (finding,) = diagnose_integers(network, spikes, run_loihi(network, spikes, Faults(otherwise="tie"))).findings
+    assert (finding.cause, finding.explained, finding.total) == ("threshold tie", 2, 2)
+    # A threshold lower by less than the distance of the other neuron would do the same, and is said to.
+    assert any("threshold (vth) is one of 98 to 99" in other for other in finding.alternatives)
+
+
+def test_a_current_that_is_clipped_where_it_must_wrap() -> None:
+    """Seed 0 drives its neurons beyond 24 bits."""
+    network, spikes = random_network(0)
+    device = run_loihi(network, spikes, Faults(otherwise="clipped current"))
+    found = diagnose_integers(network, spikes, device)
+    assert found.unexplained == ()
+    assert found.findings
+    for finding in found.findings:
+        assert finding.cause == "wrapped current"
+        assert finding.neurons == ()
+        assert "current beyond 24 bits is clipped, must be: wraps" in finding.text
+
+
+def test_a_decay_that_is_rounded_to_the_nearest() -> None:
+    network, spikes = random_network(4)
+    device = run_loihi(network, spikes, Faults(otherwise="rounded current"))
+    found = diagnose_integers(network, spikes, device)
+    assert found.unexplained == ()
+    assert {(f.cause, f.constant, f.low) for f in found.findings} == {("rounded decay", "current_rounding", 2)}
 
 
 def test_synapses_that_always_arrive_together_are_both_named() -> None:

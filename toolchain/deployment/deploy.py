@@ -38,6 +38,8 @@ from toolchain.validation.ladder import float_predictions, predict, predict_trac
 from toolchain.validation.statistics import climb
 
 Say = Callable[[str], None]
+CAUSES_SHOWN = 8
+"""Causes of a difference that stand in the verdict."""
 
 
 @dataclass(frozen=True)
@@ -296,7 +298,10 @@ def _report(
             f"emulated {divergence.ours}"
         )
     if compared.diagnosis is not None:
-        reasons += compared.diagnosis.causes
+        causes = compared.diagnosis.causes
+        reasons += causes[:CAUSES_SHOWN]
+        if len(causes) > CAUSES_SHOWN:
+            reasons.append(f"and {len(causes) - CAUSES_SHOWN} more causes, which the section on the difference has")
     if tables is not None and not tables.equal:
         reasons.append(f"{target.vendor} writes other tables: {tables.difference}")
     if tables is None and not compared.samples:

@@ -36,7 +36,12 @@ class Place:
 class SynapseSearch:
     """For one neuron, in one quantity."""
 
-    def __init__(self, evidence: Evidence, model: Model, name: str, neuron: int, quantity: str) -> None:
+    def __init__(
+        self, evidence: Evidence, model: Model, name: str, neuron: int, quantity: str, samples: I64 | None = None
+    ) -> None:
+        self._samples = evidence.all_samples if samples is None else samples
+        self._number = np.full(evidence.n_samples, -1, dtype=np.int64)
+        self._number[self._samples] = np.arange(self._samples.size)
         self._evidence = evidence
         self._model = model
         self._name = name
@@ -61,7 +66,7 @@ class SynapseSearch:
 
     def _looked(self, model: Model) -> Look:
         neurons = np.array([self._neuron], dtype=np.int64)
-        return self._evidence.look(model, self._name, self._evidence.all_samples, neurons)
+        return self._evidence.look(model, self._name, self._samples, neurons)
 
     # What is tried.
 
@@ -149,11 +154,15 @@ class SynapseSearch:
     def _train(self, place: Place, slot: int) -> I64:
         """Arrivals of the spikes of one source neuron, (n_samples, n_steps)."""
         synapses = self._incoming[place.projection]
-        events = self._evidence.events(synapses.source).changed(synapses.lost, synapses.extra)
-        mine = events.unit == place.pre
-        at, sample = events.time[mine] + 1 + slot + synapses.late, events.sample[mine]
+        if synapses.lost is None and synapses.extra is None:
+            samples, times, units, _, _ = self._evidence.by_unit(synapses.source)
+            mine: Any = slice(*np.searchsorted(units, (place.pre, place.pre + 1)))
+        else:
+            events = self._evidence.events(synapses.source).changed(synapses.lost, synapses.extra)
+            samples, times, mine = events.sample, events.time, events.unit == place.pre
+        at, sample = times[mine] + 1 + slot + synapses.late, self._number[samples[mine]]
         found = np.zeros(self._look.arrivals.shape[1:3], dtype=np.int64)
-        inside = (at >= 0) & (at < found.shape[1])
+        inside = (at >= 0) & (at < found.shape[1]) & (sample >= 0)
         np.add.at(found, (sample[inside], at[inside]), 1)
         return found
 
@@ -198,11 +207,9 @@ class SynapseSearch:
 
     def _moves(self, places: list[Place]) -> list[Candidate]:
         good: dict[tuple[int, int], list[int]] = {}
-        for some in self._portions(places):
-            columns = self._columns(some)
-            left = self._difference(some, columns, np.array([self._weight(p) for p in some], dtype=np.int64))
-            for i in np.flatnonzero(~(left != 0).any(axis=0)):
-                good.setdefault((some[i].projection, some[i].pre), []).append(some[i].slot)
+        for place, fits in zip(places, self._same_weight(places), strict=True):
+            if fits:
+                good.setdefault((place.projection, place.pre), []).append(place.slot)
         found = []
         for (projection, pre), slots in good.items():
             ordered = np.sort(slots)
@@ -316,25 +323,49 @@ class SynapseSearch:
     # Where nothing points at a synapse.
 
     def _everything(self) -> list[Candidate]:
-        """All weights, then all slots, as far as that many can be replayed."""
+        """All weights, then all slots, as far as that many can be replayed: first in one sample that deviates."""
+        wrong = differences(self._watched[-1:], self._look.reported, self._look.replayed)
+        first = int(np.argmax(wrong.reshape(-1, *self._look.arrivals.shape[1:3]).any(axis=(0, 2))))
+        one = SynapseSearch(
+            self._evidence, self._model, self._name, self._neuron, self._quantity, self._samples[[first]]
+        )
         # Where currents or voltages are known a synapse that they do not point at is hardly ever found.
         most = BRUTE_STATES if self._quantity == "spikes" else BRUTE_STATES // 10
-        allowed = most // max(1, self._look.arrivals[0].size)
+        allowed = most // max(1, one._look.arrivals[0].size)
         active = [
             Place(number, int(pre), int(synapses.slots[pre, self._neuron]))
             for number, synapses in enumerate(self._incoming)
             for pre in np.unique(self._evidence.events(synapses.source).unit)
             if synapses.exists[pre, self._neuron]
         ]
+        found: list[Candidate] = []
         # A range takes some forty replays.
-        found = self._weights(active) if 40 * len(active) <= allowed else []
+        if 40 * len(active) <= allowed:
+            found += self._weights([p for p, good in zip(active, one._some_weight(active), strict=True) if good])
         moves = [
             replace(place, slot=slot)
             for place in active
             for slot in range(self._evidence.arithmetic.largest_slot + 1)
             if slot != place.slot
         ]
-        return found + (self._moves(moves) if len(moves) <= allowed else [])
+        if len(moves) <= allowed:
+            found += self._moves([p for p, good in zip(moves, one._same_weight(moves), strict=True) if good])
+        return found
+
+    def _some_weight(self, places: list[Place]) -> list[bool]:
+        """Whether some weight explains every state."""
+        found: list[bool] = []
+        for some in self._portions(places):
+            found += self._ranges(some, [self._weight(p) for p in some]).found.tolist()
+        return found
+
+    def _same_weight(self, places: list[Place]) -> list[bool]:
+        """Whether the weight that must be explains every state there."""
+        found: list[bool] = []
+        for some in self._portions(places):
+            weight = np.array([self._weight(p) for p in some], dtype=np.int64)
+            found += (~(self._difference(some, self._columns(some), weight) != 0).any(axis=0)).tolist()
+        return found
 
 
 def _top(score: F64) -> list[int]:
