@@ -12,17 +12,22 @@ from toolchain.report.ladder import explanation, ladder_rows, rung_label
 from toolchain.report.tables import Column, figure_of, table
 from toolchain.report.wording import NOTHING, Markup, count, escaped, fixed, percent
 
+DEPLOYED = (
+    "Each rung adds one difference between the trained network and the chip. The loss is against the rung before, in "
+    "points of accuracy; a negative loss is a gain."
+)
 
-def accuracy_section(ladder: Sequence[Rung], vendor: str) -> str:
-    """Nothing where no rung was climbed."""
+
+def accuracy_section(ladder: Sequence[Rung], vendor: str, about: str = DEPLOYED) -> str:
+    """Nothing where no rung was climbed; `about` says what rungs these are."""
     if not ladder:
         return ""
     labels = [rung_label(r.rung, vendor) for r in ladder]
     tallied = any(r.tally is not None for r in ladder)
     rows = []
     for row, label in zip(ladder_rows(ladder), labels, strict=True):
-        about = "; ".join(text for text in (explanation(row.rung.rung), row.remark) if text)
-        note = f'<span class="note">{escaped(about)}</span>' if about else ""
+        remarks = "; ".join(text for text in (explanation(row.rung.rung), row.remark) if text)
+        note = f'<span class="note">{escaped(remarks)}</span>' if remarks else ""
         samples = count(row.rung.samples)
         rows.append(
             [
@@ -42,10 +47,7 @@ def accuracy_section(ladder: Sequence[Rung], vendor: str) -> str:
     ]
     drawable = any(math.isfinite(r.accuracy) for r in ladder)
     picture = figure_of(ladder_chart(ladder, labels)) if drawable else ""
-    intro = (
-        "<p>Each rung adds one difference between the trained network and the chip. The loss is against the "
-        "rung before, in points of accuracy; a negative loss is a gain."
-    )
+    intro = f"<p>{escaped(about)}"
     if tallied:
         intro += (
             " The interval is Wilson's, of the accuracy on samples never seen. Lost and gained are samples read right "

@@ -110,7 +110,8 @@ def _window(seen: Window, device: str, key: str) -> str:
         f"{count(seen.steps[0])} to {count(seen.steps[-1])}: the first difference is at step {count(seen.at)}."
     )
     picture = (
-        f'{legend}<figure class="chart">{window_chart(seen, device, key)}<figcaption>{words}</figcaption></figure>\n'
+        f'{legend}<figure class="chart wide">{window_chart(seen, device, key)}'
+        f"<figcaption>{words}</figcaption></figure>\n"
         if (shown or "spikes" in seen.theirs)
         else ""
     )

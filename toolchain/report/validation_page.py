@@ -10,6 +10,7 @@ from toolchain.report.wording import NOTHING, Markup, count, counted, escaped, l
 from toolchain.validation.result import DeviceResult, Validation
 
 MARKS = {True: "✓", False: "✗"}
+LADDER = "Devices in the order that was asked for. The loss is against the one before, in points of accuracy."
 FLIPPED = 50
 """Samples that are listed by number; validation JSON has all."""
 
@@ -17,7 +18,7 @@ FLIPPED = 50
 def validation_page(found: Validation) -> str:
     """One self-contained HTML file, in the dress of a deployment report."""
     sections: list[Section] = [
-        ("accuracy", "Accuracy, device by device", accuracy_section(found.ladder, "")),
+        ("accuracy", "Accuracy, device by device", accuracy_section(found.ladder, "", LADDER)),
         ("flipped", "Samples that flip", _flipped(found)),
         ("devices", "Devices", _devices(found)),
         ("conditions", "Conditions", _conditions(found)),
@@ -39,7 +40,9 @@ def _word(found: Validation) -> str:
 
 def _verdict(found: Validation) -> Markup:
     reasons = [f"{c.name}: {c.reason}" for c in found.checks if not c.passed]
-    reasons += [f"{d.device} {_outcome(d)}" for d in found.devices if d.equal is False or d.failed is not None]
+    for device in found.devices:
+        if device.equal is False or device.failed is not None:
+            reasons += [f"{device.device} {_outcome(device)}", *device.causes]
     items = "".join(f"<li>{escaped(reason)}</li>" for reason in reasons)
     ran = [d.device for d in found.devices if d.absent is None]
     absent = f" Not here: {listed([d.device for d in found.absent])}." if found.absent else ""
