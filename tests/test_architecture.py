@@ -143,7 +143,7 @@ def test_imports_run_one_way() -> None:
         {"kernels", "network", "objective", "observed", "readouts", "spikes", "storage"},
         {"event_graph", "recipe"},
         {"network_builder", "datasets"},
-        {"training", "deployment", "quantization", "interchange", "validation", "report"},
+        {"training", "deployment", "devices", "tuning", "quantization", "interchange", "validation", "report"},
         {"cli", "bootstrap"},
     ]
     height = {name: level for level, floor in enumerate(floors) for name in floor}

@@ -16,6 +16,7 @@ from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
 from hardware_targets.loihi.limits import ChipLimits, read_limits
 from hardware_targets.loihi.mapping import place_network, place_plan
+from toolchain.deployment.imperfections import Imperfections
 from toolchain.deployment.plan import NetworkPlan
 from toolchain.deployment.target import (
     ConstantError,
@@ -208,14 +209,30 @@ class LoihiTarget:
     def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
         """Quantise the network as it is and keep its scales and exponents."""
         from hardware_targets.loihi.quantiser import quantise_network, round_at, round_delays
-        from hardware_targets.loihi.rounding import dequantised_constants, weight_unit
 
         limits = self._limits
         delays = round_delays(network, limits, clip=False, extend=True)
         chosen = quantise_network(delays.network, calibration, limits)
         # Weights grow while they are trained: none is clipped to begin with.
         scales = {p.name: p.scale for p in chosen.simulated}
-        integers = round_at(delays.network, scales, limits, clip=False)
+        return self._format(round_at(delays.network, scales, limits, clip=False), network)
+
+    def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
+        """Round a network at the scales of its format and emulate it."""
+        from hardware_targets.loihi.observation import observe
+        from hardware_targets.loihi.quantiser import round_at
+
+        return observe(round_at(network, _known_scales(hint), self._limits), spikes)
+
+    def format_of(self, quantised: Quantised) -> TrainingFormat:
+        """Scales and exponents of a network."""
+        ours = _loihi(quantised)
+        return self._format(ours.integers, ours.trained)
+
+    def _format(self, integers: IntegerNetwork, network: Network) -> TrainingFormat:
+        from hardware_targets.loihi.rounding import dequantised_constants, weight_unit
+
+        limits = self._limits
         return TrainingFormat(
             self.name,
             {p.name: weight_unit(p, integers, network) for p in integers.projections},
@@ -225,12 +242,34 @@ class LoihiTarget:
             {"scales": {p.name: p.scale for p in integers.simulated}},
         )
 
-    def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
-        """Round a network at the scales of its format and emulate it."""
-        from hardware_targets.loihi.observation import observe
-        from hardware_targets.loihi.quantiser import round_at
+    def round_in(self, network: Network, hint: Mapping[str, Any]) -> LoihiQuantised:
+        """Round a network at known scales; delays beyond the chip's slots by relays."""
+        from hardware_targets.loihi.quantiser import round_at, round_delays
 
-        return observe(round_at(network, _known_scales(hint), self._limits), spikes)
+        integers = round_at(network, _known_scales(hint), self._limits)
+        long = any(int(p.slots.max(initial=0)) > self.largest_slot() for p in integers.projections)
+        delays = round_delays(network, self._limits, clip=False, extend=True)
+        extended = relays.extend_delays(integers, self._limits) if long else None
+        return LoihiQuantised(self.name, integers, network, delays.moved, delays.clipped, extended)
+
+    def observe_quantised(self, quantised: Quantised, spikes: SpikeTrains) -> Observed:
+        """Emulate a network without relays, which do not change what it does."""
+        from hardware_targets.loihi.observation import observe
+
+        return observe(_loihi(quantised).integers, spikes)
+
+    def units_of_v(self, quantised: Quantised, population: str) -> float:
+        """64 times the scale."""
+        from hardware_targets.loihi.rounding import SHIFT
+
+        return SHIFT * _loihi(quantised).integers[population].scale
+
+    def mismatched(self, quantised: Quantised, wrong: Imperfections) -> LoihiQuantised:
+        """Other thresholds, weights and delays; without relays, which do not change what a network does."""
+        from hardware_targets.loihi.mismatch import mismatched
+
+        ours = _loihi(quantised)
+        return replace(ours, integers=mismatched(ours.integers, wrong), extended=None)
 
     def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
         """Put neurons on cores, relays as any others; the spikes are those that the emulator counts.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware_targets.rounded_delays import round_delays
+from hardware_targets.spinnaker.integer_network import IntegerNetwork
 from hardware_targets.spinnaker.limits import BOARD, SpinnakerLimits, read_limits
 from hardware_targets.spinnaker.quantised import SpinnakerQuantised, restore
 from toolchain.deployment.abilities import TableComparison
+from toolchain.deployment.imperfections import Imperfections
 from toolchain.deployment.plan import NetworkPlan
 from toolchain.deployment.target import (
     CoreUse,
@@ -91,12 +94,21 @@ class SpinnakerTarget:
 
     def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
         """Quantise the network as it is and keep its scales, and of each population one shift for both signs."""
-        from hardware_targets.spinnaker.integer_network import LARGEST_WEIGHT
-        from hardware_targets.spinnaker.quantiser import quantise_network, shared_shifts
-        from hardware_targets.spinnaker.rounding import dequantised_constants, weight_step
+        from hardware_targets.spinnaker.quantiser import quantise_network
 
         delays = round_delays(network, self.largest_slot(), self.name, clip=False, extend=True)
-        integers = quantise_network(delays.network, calibration)
+        return self._format(quantise_network(delays.network, calibration), network)
+
+    def format_of(self, quantised: Quantised) -> TrainingFormat:
+        """Scales of a network, and of each population the larger of its shifts: a weight may change its sign."""
+        ours = _spinnaker(quantised)
+        return self._format(ours.integers, ours.trained)
+
+    def _format(self, integers: IntegerNetwork, network: Network) -> TrainingFormat:
+        from hardware_targets.spinnaker.integer_network import LARGEST_WEIGHT
+        from hardware_targets.spinnaker.quantiser import shared_shifts
+        from hardware_targets.spinnaker.rounding import dequantised_constants, weight_step
+
         chosen = shared_shifts(integers)
         unit = {}
         for projection in network.projections:
@@ -110,13 +122,37 @@ class SpinnakerTarget:
 
     def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
         """Round a network at the scales and shifts of its format and emulate it."""
-        from hardware_targets.spinnaker.observation import observe
+        return self.observe_quantised(self.round_in(network, hint), spikes)
+
+    def round_in(self, network: Network, hint: Mapping[str, Any]) -> SpinnakerQuantised:
+        """Round a network at known scales and shifts; delays beyond the largest slot by delay extensions."""
         from hardware_targets.spinnaker.rounding import round_network
 
-        known = _known(hint)
-        delays = round_delays(network, self.largest_slot(), self.name, clip=False, extend=True)
+        known, largest = _known(hint), self.largest_slot()
+        delays = round_delays(network, largest, self.name, clip=False, extend=True)
         scales, shifts = ({name: pair[i] for name, pair in known.items()} for i in (0, 1))
-        return observe(round_network(delays.network, scales, shifts), spikes)  # type: ignore[arg-type]
+        integers = round_network(delays.network, scales, shifts)  # type: ignore[arg-type]
+        extended = {p.name: int(np.count_nonzero(p.slots() > largest)) for p in delays.network.projections}
+        return SpinnakerQuantised(integers, network, delays.moved, delays.clipped, extended)
+
+    def observe_quantised(self, quantised: Quantised, spikes: SpikeTrains) -> Observed:
+        """Emulate a network."""
+        from hardware_targets.spinnaker.observation import observe
+
+        return observe(_spinnaker(quantised).integers, spikes)
+
+    def units_of_v(self, quantised: Quantised, population: str) -> float:
+        """Units of s16.15 in the scale, mV."""
+        from hardware_targets.spinnaker.integer_network import ONE
+
+        return ONE * _spinnaker(quantised).integers[population].scale
+
+    def mismatched(self, quantised: Quantised, wrong: Imperfections) -> SpinnakerQuantised:
+        """Other thresholds, weights and delays."""
+        from hardware_targets.spinnaker.mismatch import mismatched
+
+        ours = _spinnaker(quantised)
+        return replace(ours, integers=mismatched(ours.integers, wrong))
 
     def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
         """Put neurons on cores as sPyNNaker does; it does not ask how much they spike."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from toolchain.deployment.target import Quantised, Traces
+from toolchain.deployment.imperfections import Imperfections
+from toolchain.deployment.target import Quantised, Traces, TrainingFormat
+from toolchain.network import Network
+from toolchain.observed import Observed
+from toolchain.spikes import SpikeTrains
 
 
 @runtime_checkable
@@ -79,3 +84,37 @@ class InspectableTarget(Protocol):
         BundleError
             If the tables are missing or damaged.
         """
+
+
+@runtime_checkable
+class TunableTarget(Protocol):
+    """What a target has besides if a network can go on learning on it, batch by batch, after it was deployed."""
+
+    def format_of(self, quantised: Quantised) -> TrainingFormat:
+        """The number format that a network is deployed in: `Quantised.weighted` lies on its grid.
+
+        A target that holds signs or rows in formats of their own may give the coarsest of them.
+        """
+
+    def round_in(self, network: Network, hint: Mapping[str, Any]) -> Quantised:
+        """A network in a format, each weight rounded by itself; `hint` as in `TrainingFormat`.
+
+        Raises
+        ------
+        TargetLimitError
+            If a delay exceeds the largest slot.
+        """
+
+    def observe_quantised(self, quantised: Quantised, spikes: SpikeTrains) -> Observed:
+        """What the emulator does with exactly these integers."""
+
+    def units_of_v(self, quantised: Quantised, population: str) -> float:
+        """Units of v, in traces, that stand for one unit of the trained V."""
+
+
+@runtime_checkable
+class MismatchTarget(Protocol):
+    """What a target has besides if it can emulate a chip that is not as it should be."""
+
+    def mismatched(self, quantised: Quantised, wrong: Imperfections) -> Quantised:
+        """The network as such a chip has it: to be emulated, and for nothing else."""

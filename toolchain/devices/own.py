@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from toolchain.datasets import Samples
-from toolchain.deployment.abilities import HardwareTarget, MappingTarget, TableComparison
+from toolchain.deployment.abilities import HardwareTarget, MappingTarget, TableComparison, TunableTarget
 from toolchain.deployment.target import Target, Traces
 from toolchain.devices.device import Deployed, DeviceRun
+from toolchain.observed import Observed
+from toolchain.spikes import SpikeTrains
 from toolchain.validation.ladder import first_spikes_of, float_engine, float_stages, predict, predict_traces
 
 STAGES = {
@@ -79,6 +81,11 @@ class EmulatorDevice:
         prediction = predict(reading, emulated.readout_v, emulated.first_spikes)
         found = target.emulate_traces(deployed.quantised, samples.spikes) if traces else None
         return DeviceRun(prediction, found, emulated.overflows)
+
+    def observe(self, deployed: Deployed, spikes: SpikeTrains) -> Observed:
+        """The same in the terms of training."""
+        assert isinstance(deployed.target, TunableTarget)
+        return deployed.target.observe_quantised(deployed.quantised, spikes)
 
 
 @dataclass(frozen=True)
