@@ -80,10 +80,9 @@ class Mismatch:
 
     def __str__(self) -> str:
         """What deviates, then the seed."""
-        named = [
-            f"{f.name}={getattr(self, f.name):g}" for f in fields(self) if f.name != "seed" and getattr(self, f.name)
-        ]
-        return ",".join([*named, f"seed={self.seed}"])
+        figures = {f.name: getattr(self, f.name) for f in fields(self)}
+        # All digits: the name stands for the chip wherever results are kept.
+        return ",".join(f"{name}={value!r}" for name, value in figures.items() if value or name == "seed")
 
     def draw(self, network: Network) -> Imperfections:
         """The chip with this seed, for the populations and projections of a network.

@@ -1,0 +1,93 @@
+"""What tuning on a chip regains of what the chip lost: bundles times chips, each with a mismatch of its own.
+
+    python -m tests.benchmarks.in_the_loop runs/fsdd-*/loihi2 --mismatch threshold=0.05,dead=0.02 --chips 1 2 3
+
+For each bundle and chip: test accuracy of the emulator, of the chip before, of the chip after. As a control each bundle
+is tuned on its emulator as long and with the same settings, and then put on the same chips: what learning on regains
+that knows nothing of them. All rows count the same test samples, so the sums at the end are over bundles and chips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toolchain.deployment.bundle import read_bundle
+from toolchain.devices.finding import find_device
+from toolchain.training.trainer import prepare
+from toolchain.tuning.beginning import Settings
+from toolchain.tuning.machine import DeviceMachine
+from toolchain.tuning.tune import Request, begin, tune
+
+
+@dataclass(frozen=True)
+class Row:
+    """Correct test samples of one bundle on one chip, and how many there are."""
+
+    bundle: str
+    chip: int
+    emulator: int
+    before: int
+    after: int
+    control: int
+    emulator_after: int
+    samples: int
+
+
+def correct_on(bundle: Path, device: str) -> int:
+    """Test samples that a device reads right of a bundle."""
+    read = read_bundle(bundle)
+    test = prepare(read.recipe).dataset.test
+    found = find_device(device, read.target)
+    machine = DeviceMachine(found, read.target, read.recipe, 60.0, print)  # type: ignore[arg-type]
+    return int(np.count_nonzero(machine.predict(read.quantised, test) == test.labels))
+
+
+def measure(bundle: Path, mismatch: str, chips: list[int], settings: Settings, runs: Path) -> list[Row]:
+    """Tune a bundle on the emulator, then on each chip."""
+    control = tune(begin(bundle, Request("emulator", settings), runs, print), print, vendor=False)
+    rows = []
+    for chip in chips:
+        device = f"mismatch,{mismatch},seed={chip}"
+        tuned = tune(begin(bundle, Request(device, settings), runs, print), print, vendor=False)
+        emulator, before, after, emulator_after = (rung.tally.correct for rung in tuned.ladder if rung.tally)
+        by_control, n = correct_on(control.bundle, device), tuned.ladder[0].samples
+        rows.append(Row(str(bundle), chip, emulator, before, after, by_control, emulator_after, n))
+        print(json.dumps(vars(rows[-1])), flush=True)
+    return rows
+
+
+def summary(rows: list[Row]) -> str:
+    """Percent of all samples of all rows, and the share regained."""
+    total = sum(r.samples for r in rows)
+    names = ("emulator", "before", "after", "control", "emulator_after")
+    correct = {name: sum(getattr(r, name) for r in rows) for name in names}
+    text = ", ".join(f"{name} {100 * count / total:.2f}" for name, count in correct.items())
+    lost = correct["emulator"] - correct["before"]
+    shares = {n: (correct[n] - correct["before"]) / lost for n in ("after", "control")} if lost > 0 else {}
+    regained = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+    return f"{total} samples of {len(rows)} chips: {text}; lost {lost}; regained: {regained or 'nothing was lost'}"
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundles", nargs="+", type=Path)
+    parser.add_argument("--mismatch", default="threshold=0.05,dead=0.02")
+    parser.add_argument("--chips", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--rate", type=float)
+    parser.add_argument("--samples", type=int)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    given = parser.parse_args()
+    settings = Settings(given.epochs, given.rate, None, given.samples)
+    rows = [r for b in given.bundles for r in measure(b, given.mismatch, given.chips, settings, given.runs)]
+    print(summary(rows))
+
+
+if __name__ == "__main__":
+    main()
