@@ -116,4 +116,4 @@ def test_commands_that_pages_name_exist(page: Path) -> None:
     for target in re.findall(r"(?:`|^ {4})make ([a-z][a-z-]+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
     for command in re.findall(r"delayline ([a-z]+) ", text):
-        assert command in ("train", "deploy", "validate", "report", "inspect", "targets", "doctor", "data"), command
+        assert command in ("train", "deploy", "validate", "tune", "report", "inspect", "targets", "doctor", "data"), command
