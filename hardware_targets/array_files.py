@@ -1,4 +1,4 @@
-"""Arrays of an uncompressed npz file that somebody else wrote: nothing in it is trusted, nothing is executed."""
+"""Arrays of uncompressed npz files. Of what somebody else wrote nothing is trusted, and nothing is executed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ UNREADABLE = (OSError, KeyError, ValueError, EOFError, RuntimeError, struct.erro
 """What reading a damaged file may raise."""
 
 
-def read_extent(path: Path) -> tuple[int, int]:
-    """Number of samples and of steps of a ``samples.npz``; raises one of `UNREADABLE` where it is damaged."""
-    with zipfile.ZipFile(path) as archive:
-        n_steps = read_entry(archive, archive.getinfo("n_steps.npy"))
-        offsets = read_entry(archive, archive.getinfo("offsets.npy"))
-    if n_steps.shape != () or n_steps.dtype.kind not in "iu" or n_steps < 1 or offsets.ndim != 1 or offsets.size < 2:
-        raise ValueError("n_steps or offsets are not those of a set of samples")
-    return offsets.size - 1, int(n_steps)
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as this module reads them."""
+    # An open file, because numpy appends .npz to some names; and not compressed, so sizes can be checked.
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def checked(array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
+    """The array, if it is of this type and shape; ValueError otherwise."""
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(f"array is {array.dtype}{array.shape}, must be {np.dtype(dtype)}{shape}")
+    return array
 
 
 def read_traces(

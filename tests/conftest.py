@@ -50,3 +50,10 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, digits_recipe: Recipe)
     run = create_run_folder(tmp_path_factory.mktemp("runs"), digits_recipe)
     train(run, prepare(digits_recipe))
     return run
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without their charts, which take as long as the rest of a deployment; tests/report looks at those."""
+    for module in ("charts", "raster"):
+        monkeypatch.setattr(f"toolchain.report.{module}.inline_svg", lambda figure, **about: "")

@@ -21,7 +21,7 @@ PACKAGES = ("toolchain", "hardware_targets", "models")
 OURS = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
 HEAVY = (
     *("numba", "numpy", "matplotlib", "pydantic", "sklearn", "rich", "lava", "onnx", "scipy", "safetensors", "yaml"),
-    *("h5py", "espeakng_loader"),
+    *("h5py", "espeakng_loader", "elephant", "neo", "quantities"),
 )
 
 
@@ -141,9 +141,19 @@ def test_imports_run_one_way() -> None:
     floors = [
         {"errors"},
         {"kernels", "network", "objective", "observed", "readouts", "spikes", "storage"},
-        {"event_graph", "recipe"},
+        {"cost", "event_graph", "recipe"},
         {"network_builder", "datasets"},
-        {"training", "deployment", "devices", "tuning", "quantization", "interchange", "validation", "report"},
+        {
+            "training",
+            "deployment",
+            "devices",
+            "diagnosis",
+            "tuning",
+            "quantization",
+            "interchange",
+            "validation",
+            "report",
+        },
         {"cli", "bootstrap"},
     ]
     height = {name: level for level, floor in enumerate(floors) for name in floor}
@@ -288,6 +298,7 @@ def test_exit_codes_are_those_of_the_contract() -> None:
         "ValidationError": 1,
         "TargetLimitError": 3,
         "MissingDependencyError": 4,
+        "UnansweredError": 4,
     }
     assert all(issubclass(getattr(errors, name), errors.DelaylineError) for name in OURS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,14 @@ from toolchain.datasets import load_dataset
 from toolchain.datasets.checks import Item, inspect_item
 from toolchain.datasets.own_spikes import SpikesOptions
 from toolchain.datasets.splits import split_validation
+from toolchain.diagnosis.attribution import CAUSES
 from toolchain.objective import COMBINATIONS
 from toolchain.recipe import Recipe, parse_recipe, training_section
 from toolchain.recipe.training_section import ValidationSection
+from toolchain.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parent.parent
+COMMANDS = ("train", "deploy", "validate", "tune", "report", "inspect", "cost", "targets", "doctor", "data")
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 
 
@@ -38,6 +42,23 @@ def test_first_network_runs_from_top_to_bottom(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, code + done.stdout + done.stderr
     assert (tmp_path / "report.json").stat().st_size > 0
+
+
+def test_the_diagnosis_of_the_page_runs_on_a_trained_network(tmp_path: Path, trained_run: RunFolder) -> None:
+    (code,) = blocks(ROOT / "docs" / "where_accuracy_goes.md", "python")
+    shutil.copytree(trained_run.path, tmp_path / "runs" / "digits-1")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"In \d+ of 300 samples the chip's spikes differ", done.stdout)
+    assert "% of the threshold" in done.stdout
+
+
+def test_causes_of_the_page_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "where_accuracy_goes.md").read_text(encoding="utf-8")
+    assert [cause for cause in CAUSES if f"`{cause}`" not in page] == []
 
 
 def test_recipe_of_the_reference_is_complete_and_correct() -> None:
@@ -116,4 +137,4 @@ def test_commands_that_pages_name_exist(page: Path) -> None:
     for target in re.findall(r"(?:`|^ {4})make ([a-z][a-z-]+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
     for command in re.findall(r"delayline ([a-z]+) ", text):
-        assert command in ("train", "deploy", "validate", "tune", "report", "inspect", "targets", "doctor", "data"), command
+        assert command in COMMANDS, command

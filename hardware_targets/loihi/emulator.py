@@ -25,30 +25,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.emulation import check_sources, count_input, first_neurons, refuse_overflow, the_readout
 from hardware_targets.loihi.emulator_tables import (
     CLIPS,
     CURRENT_WRAPPED,
-    EVENT,
     N_COUNTS,
-    NEURON,
-    NOTHING,
     PEAK_U,
     PEAK_V,
-    POPULATION,
     SPIKES,
     STATE_MAX,
-    STEP,
     SUM_WRAPPED,
-    VALUE,
     VOLTAGE_CLIPPED,
     WRAPS,
     Records,
     build_tables,
-    first_neurons,
 )
 from hardware_targets.loihi.integer_network import READOUT_VTH, IntegerNetwork, check_integers
 from hardware_targets.over_samples import over_samples
-from toolchain.errors import InputError, NetworkError, TargetLimitError
 from toolchain.spikes import SpikeTrains
 
 
@@ -113,13 +106,8 @@ class Emulator:
 
     def __init__(self, network: IntegerNetwork) -> None:
         check_integers(network)
-        readouts = [p for p in network.populations if p.kind == "leaky_readout"]
-        if len(readouts) > 1:
-            raise NetworkError(
-                f"network: {len(readouts)} leaky_readout populations, must be at most 1; read from one population"
-            )
         self._network = network
-        self._readout = readouts[0] if readouts else None
+        self._readout = the_readout(network.populations)
         self._tables = build_tables(network)
 
     def run(
@@ -144,7 +132,7 @@ class Emulator:
         # Numba, which takes half a second to import, comes with the kernels.
         from hardware_targets.loihi.emulator_kernel import run_samples
 
-        check_sources(self._network, spikes)
+        check_sources(self._network.sources, spikes)
         records = self._make_records(spikes.n_samples, spikes.n_steps, traces)
         events = tuple(np.ascontiguousarray(a) for a in (spikes.times, spikes.units, spikes.offsets))
         over_samples(
@@ -153,7 +141,7 @@ class Emulator:
             threads,
         )
         if strict:
-            self._refuse_overflow(records)
+            refuse_overflow(records.overflow, self._network.simulated, "step", _describe_overflow)
         return self._emulation(spikes, records, traces)
 
     def _make_records(self, n_samples: int, n_steps: int, traces: bool) -> Records:
@@ -183,7 +171,7 @@ class Emulator:
         return Emulation(
             readout_v=records.readout_v,
             spike_counts={
-                **_count_input(self._network, spikes),
+                **count_input(self._network.sources, spikes),
                 **{name: counts[:, i, SPIKES].copy() for name, i in index.items()},
             },
             neuron_counts={name: records.neuron_counts[:, part] for name, part in columns.items()},
@@ -198,45 +186,11 @@ class Emulator:
             spikes={name: records.spikes[:, :, part] for name, part in traced.items()},
         )
 
-    def _refuse_overflow(self, records: Records) -> None:
-        """Raise for the first overflow of the first sample that has one."""
-        samples = np.flatnonzero(records.overflow[:, EVENT] != NOTHING)
-        if not samples.size:
-            return
-        overflow = records.overflow[samples[0]].tolist()
-        population = self._network.simulated[overflow[POPULATION]]
-        value = overflow[VALUE]
-        what = {
-            SUM_WRAPPED: f"current {value} is outside -2147483648..2147483647, the 32 bits of its sum, and wraps",
-            CURRENT_WRAPPED: f"current {value} is outside {-STATE_MAX}..{STATE_MAX + 1} and wraps",
-            VOLTAGE_CLIPPED: f"voltage {value} is outside {-STATE_MAX}..{STATE_MAX} and is clipped",
-        }.get(overflow[EVENT], f"voltage {value} exceeds {READOUT_VTH << 6}, so that the readout spikes and loses it")
-        raise TargetLimitError(
-            f"population {population.name}: in sample {samples[0]}, neuron {overflow[NEURON]}, step {overflow[STEP]}, "
-            f"the {what}; raise deployment.calibration_samples, so that its scale leaves room for it, or leave out "
-            "strict to have it counted only"
-        )
 
-
-def check_sources(network: IntegerNetwork, spikes: SpikeTrains) -> None:
-    """Refuse spikes of another number of units than the spike sources of the network have (InputError)."""
-    n_sources = sum(p.size for p in network.populations if p.kind == "spike_source")
-    if spikes.n_units != n_sources:
-        raise InputError(
-            f"spikes: {spikes.n_units} units, but the spike sources of the network have {n_sources} neurons; "
-            "encode the samples for this network"
-        )
-
-
-def _count_input(network: IntegerNetwork, spikes: SpikeTrains) -> dict[str, NDArray[np.int64]]:
-    """Input spikes of each source population and sample."""
-    sources = tuple(p for p in network.populations if p.kind == "spike_source")
-    counts: dict[str, NDArray[np.int64]] = {}
-    left = np.diff(spikes.offsets)
-    for population, first in zip(sources[:-1], first_neurons(sources).values(), strict=False):
-        mine = (spikes.units >= first) & (spikes.units < first + population.size)
-        before = np.concatenate(([0], np.cumsum(mine)))[spikes.offsets]
-        counts[population.name] = np.diff(before).astype(np.int64)
-        left = left - counts[population.name]
-    # Whatever the others did not send came from the last one: with a single source there is nothing to look through.
-    return {**counts, **{p.name: left for p in sources[-1:]}}
+def _describe_overflow(event: int, value: int) -> str:
+    """What overflowed, its limit and what became of it."""
+    return {
+        SUM_WRAPPED: f"current {value} is outside -2147483648..2147483647, the 32 bits of its sum, and wraps",
+        CURRENT_WRAPPED: f"current {value} is outside {-STATE_MAX}..{STATE_MAX + 1} and wraps",
+        VOLTAGE_CLIPPED: f"voltage {value} is outside {-STATE_MAX}..{STATE_MAX} and is clipped",
+    }.get(event, f"voltage {value} exceeds {READOUT_VTH << 6}, so that the readout spikes and loses it")

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation
+from hardware_targets.emulation import first_neurons
+from hardware_targets.loihi.integer_network import IntegerNetwork
 from toolchain.errors import NetworkError
 
 STATE_MAX = 2**23 - 1
@@ -22,7 +23,7 @@ N_COUNTS = 5
 """Columns of `Records.counts`."""
 
 STEP, POPULATION, NEURON, EVENT, VALUE = 0, 1, 2, 3, 4
-"""Columns of `Records.overflow`."""
+"""Columns of `Records.overflow`, in the order in which `emulation.refuse_overflow` reads them."""
 
 NOTHING, SUM_WRAPPED, CURRENT_WRAPPED, VOLTAGE_CLIPPED, READOUT_SPIKED = 0, 1, 2, 3, 4
 """What may stand in the column `EVENT`."""
@@ -73,15 +74,6 @@ class Records(NamedTuple):
     spikes: NDArray[np.bool_]
 
 
-def first_neurons(populations: tuple[IntegerPopulation, ...]) -> dict[str, int]:
-    """First neuron of each population when they are numbered through."""
-    first, found = 0, {}
-    for population in populations:
-        found[population.name] = first
-        first += population.size
-    return found
-
-
 def build_tables(network: IntegerNetwork) -> Tables:
     """Number the units and put the synapses in the order of their sources.
 
@@ -94,11 +86,10 @@ def build_tables(network: IntegerNetwork) -> Tables:
     neurons = network.simulated
     n_neurons = sum(p.size for p in neurons)
     first_neuron = first_neurons(neurons)
-    sources = tuple(p for p in network.populations if p.kind == "spike_source")
     counts, synapses = [np.zeros(1, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     fan_in = np.zeros(n_neurons, dtype=np.int64)
     n_rows = 1
-    for source in (*sources, *neurons):
+    for source in (*network.sources, *neurons):
         exists, packed = [np.zeros((source.size, 0), dtype=np.bool_)], [np.zeros((source.size, 0), dtype=np.int64)]
         for projection in (p for p in network.projections if p.source == source.name):
             first, size = first_neuron[projection.target], projection.weight.shape[1]
@@ -135,7 +126,7 @@ def build_tables(network: IntegerNetwork) -> Tables:
         keep_v=np.array([4096 - p.dv for p in neurons], dtype=np.int32),
         threshold=threshold,
         largest=np.where(readout, threshold, STATE_MAX).astype(np.int32),
-        n_sources=sum(p.size for p in sources),
+        n_sources=sum(p.size for p in network.sources),
         n_rows=n_rows,
         own_threshold=np.concatenate([np.zeros(0, dtype=np.int32), *own]),
     )

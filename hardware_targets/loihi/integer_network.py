@@ -125,6 +125,11 @@ class IntegerNetwork:
         """Every population but the spike sources."""
         return tuple(p for p in self.populations if p.kind != "spike_source")
 
+    @property
+    def sources(self) -> tuple[IntegerPopulation, ...]:
+        """The spike sources."""
+        return tuple(p for p in self.populations if p.kind == "spike_source")
+
     def as_graph(self) -> Network:
         """The same graph as a float network whose weights are what the synapses add.
 

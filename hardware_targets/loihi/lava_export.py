@@ -21,8 +21,6 @@ Names of populations reach the script only through ``ascii()`` and as identifier
 
 from __future__ import annotations
 
-import keyword
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_targets.loihi.emulator import check_sources, emulate
+from hardware_targets.array_files import write_arrays
+from hardware_targets.emulation import check_sources
+from hardware_targets.expectation import accuracy_line, digest_of
+from hardware_targets.loihi.emulator import emulate
 from hardware_targets.loihi.integer_network import (
     LAVA_SLOT_MAX,
     READOUT_VTH,
@@ -39,15 +40,15 @@ from hardware_targets.loihi.integer_network import (
     IntegerProjection,
     check_integers,
 )
-from hardware_targets.loihi.lava_readme import ABOUT, ON_A_CHIP, README, Expectation, expect
+from hardware_targets.loihi.lava_readme import ABOUT, ON_A_CHIP, README
 from hardware_targets.loihi.lava_template import BUILD, HEAD, SPARSE_IMPORT, TAIL, USAGE
-from toolchain.errors import InputError
+from hardware_targets.sample_file import SAMPLES_NAME, sample_arrays
+from hardware_targets.script_names import variable_name
+from hardware_targets.vendor_python import SCRIPT_NAME
 from toolchain.objective import Reading
 from toolchain.spikes import SpikeTrains
 
-SCRIPT_NAME = "network.py"
 ARRAYS_NAME = "arrays.npz"
-SAMPLES_NAME = "samples.npz"
 EXPECTED_NAME = "expected.npz"
 COPIED = {
     "lava_running.py": "loihi/lava_folder/lava_running.py",
@@ -84,66 +85,33 @@ def write_lava_folder(
         If spikes or labels do not fit the network.
     """
     check_integers(network, LAVA_SLOT_MAX)
-    check_sources(network, spikes)
-    if spikes.n_samples < 1 or spikes.n_steps < 1:
-        raise InputError(
-            f"spikes: {spikes.n_samples} samples of {spikes.n_steps} steps; Lava needs at least one of each"
-        )
-    samples: dict[str, NDArray[Any]] = {
-        "times": spikes.times.astype(np.int32),
-        "units": spikes.units.astype(np.int32),
-        "offsets": spikes.offsets.astype(np.int64),
-        "n_units": np.array(spikes.n_units, dtype=np.int64),
-        "n_steps": np.array(spikes.n_steps, dtype=np.int64),
-    }
-    if labels is not None:
-        labels = np.asarray(labels)
-        if labels.shape != (spikes.n_samples,) or not np.issubdtype(labels.dtype, np.integer):
-            raise InputError(
-                f"labels: {labels.dtype} of shape {labels.shape}, must be integers of shape ({spikes.n_samples},)"
-            )
-        samples["labels"] = labels.astype(np.int64)
+    check_sources(network.sources, spikes)
+    samples = sample_arrays(spikes, labels)
     folder.mkdir(parents=True, exist_ok=True)
     names = _identifiers(network)
     outputs = _outputs(network, readout)
     result = emulate(network, spikes, traces=True)
     expected = {f"{kind}/{name}": (result.v if kind == "v" else result.spikes)[name] for name, kind in outputs.items()}
-    _write_arrays(folder / ARRAYS_NAME, _arrays(network, names))
-    _write_arrays(folder / SAMPLES_NAME, samples)
-    _write_arrays(folder / EXPECTED_NAME, expected)
+    write_arrays(folder / ARRAYS_NAME, _arrays(network, names))
+    write_arrays(folder / SAMPLES_NAME, samples)
+    write_arrays(folder / EXPECTED_NAME, expected)
     (folder / SCRIPT_NAME).write_text(_script(network, names, outputs, readout, chip), encoding="utf-8")
     for name, origin in COPIED.items():
         shutil.copyfile(Path(__file__).parents[1] / origin, folder / name)
-    expectation = expect(expected, samples.get("labels"), readout if len(outputs) == 1 else None)
-    (folder / "README.md").write_text(_readme(network, spikes, expectation, chip), encoding="utf-8")
-
-
-def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    # An open file, because numpy appends .npz to some names; and not compressed, so sizes can be checked.
-    with path.open("wb") as file:
-        np.savez(file, **arrays)
+    values = next(iter(expected.values())) if len(outputs) == 1 else None
+    accuracy = accuracy_line(readout, values, samples.get("labels"))
+    text = _readme(network, spikes, accuracy, digest_of(expected), chip)
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def _identifiers(network: IntegerNetwork) -> dict[str, str]:
     """A variable name for each population and projection, by its name: readable, safe and unique."""
     taken = {"arrays", "network", "csr_matrix", "main"}
-    identifiers: dict[str, str] = {}
-
-    def choose(key: str, wish: str) -> None:
-        base = re.sub(r"[^0-9A-Za-z_]+", "_", wish).strip("_").lower() or "population"
-        base = f"p{base}" if base[0].isdigit() else base
-        base = f"{base}_" if keyword.iskeyword(base) or base in {"input", "print", "sum", "zip"} else base
-        name, number = base, 2
-        while name in taken:
-            name, number = f"{base}_{number}", number + 1
-        taken.add(name)
-        identifiers[key] = name
-
-    for population in network.populations:
-        choose(population.name, population.name)
+    reserved = {"input", "print", "sum", "zip"}
+    identifiers = {p.name: variable_name(p.name, taken, reserved) for p in network.populations}
     for projection in network.projections:
         source, target = (identifiers[end].strip("_") for end in (projection.source, projection.target))
-        choose(projection.name, f"{source}_to_{target}")
+        identifiers[projection.name] = variable_name(f"{source}_to_{target}", taken, reserved)
     return identifiers
 
 
@@ -315,7 +283,7 @@ def _script(
     )
 
 
-def _readme(network: IntegerNetwork, spikes: SpikeTrains, expectation: Expectation, chip: str) -> str:
+def _readme(network: IntegerNetwork, spikes: SpikeTrains, accuracy: str | None, digest: str, chip: str) -> str:
     populations = "\n".join(
         f"- {p.name}: {p.kind}, {p.size} neurons" + (f", relays of {p.relays_of}" if p.relays_of else "")
         for p in network.populations
@@ -334,6 +302,6 @@ def _readme(network: IntegerNetwork, spikes: SpikeTrains, expectation: Expectati
         n_units=spikes.n_units,
         dt_ms=network.dt_ms,
         readout_vth=READOUT_VTH,
-        accuracy=expectation.accuracy,
-        digest=expectation.digest,
+        accuracy=accuracy or "no accuracy, for want of labels or of a single output",
+        digest=digest,
     )

@@ -1,51 +1,6 @@
-"""README.md of a bundle's Lava folder, and what it tells a person to expect."""
+"""README.md of a bundle's Lava folder."""
 
 from __future__ import annotations
-
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from hardware_targets.class_reading import classify
-from toolchain.objective import Reading
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """What a run of all samples of a bundle must print.
-
-    Attributes
-    ----------
-    accuracy : as "7 of 8 right", or why there is none
-    digest : SHA-256 of the outputs, in the order of their names, each row by row
-    """
-
-    accuracy: str
-    digest: str
-
-
-def expect(
-    outputs: Mapping[str, NDArray[Any]], labels: NDArray[np.int64] | None, readout: Reading | None
-) -> Expectation:
-    """Work it out from the emulator's outputs.
-
-    Parameters
-    ----------
-    outputs : v (int32) or spikes (bool) of each output population, (n_samples, n_steps, n)
-    labels : (n_samples,) or None
-    readout : how a class is read of the one output; None where there are several
-    """
-    digest = hashlib.sha256(b"".join(np.ascontiguousarray(outputs[key]).tobytes() for key in sorted(outputs)))
-    if labels is None or readout is None:
-        return Expectation("no accuracy, for want of labels or of a single output", digest.hexdigest())
-    (values,) = outputs.values()
-    right = int(np.sum(classify(readout, values) == labels))
-    return Expectation(f"accuracy {right / labels.size:.4f} ({right} of {labels.size} right)", digest.hexdigest())
-
 
 ABOUT = {
     "loihi1": """`network.py` builds this network from Lava processes and runs samples through it, in Lava's

@@ -11,10 +11,6 @@ another one than ours (`DELAYLINE_LAVA_PYTHON`), because lava-nc is published fo
 
 from __future__ import annotations
 
-import math
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -24,15 +20,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_targets.array_files import UNREADABLE, read_extent, read_traces
-from hardware_targets.vendor_process import run_session, version_in
-from toolchain.errors import BundleError, InputError, MissingDependencyError, UnansweredError
+from hardware_targets.array_files import UNREADABLE, read_traces
+from hardware_targets.sample_file import steps_of_samples
+from hardware_targets.vendor_python import MISSING, VendorPython
+from toolchain.errors import BundleError, MissingDependencyError, UnansweredError
 
 INTERPRETER_VARIABLE = "DELAYLINE_LAVA_PYTHON"
 REMEDY = (
     f"`pip install lava-nc==0.10.0` into a Python 3.10 and set {INTERPRETER_VARIABLE} to it, or deploy with --no-vendor"
 )
-_MISSING = 4  # exit code of the exported script
+LAVA = VendorPython(
+    "lava",
+    "lava-nc",
+    INTERPRETER_VARIABLE,
+    REMEDY,
+    when_slow="raise it with --vendor-timeout or run fewer samples",
+)
 CHIP = "loihi2"
 
 
@@ -112,83 +115,25 @@ def _run_script(
     folder: Path, samples: int, timeout_s: float, python: str | None, machine: str
 ) -> dict[str, dict[str, NDArray[Any]]]:
     """Run the script on a machine and read what it leaves: u, v, s -> population -> trace."""
-    python = _interpreter(python)
-    script = folder.resolve() / "network.py"
-    if not script.is_file():
-        raise BundleError(f"bundle {folder}: network.py is missing; deploy again")
-    n_samples, n_steps = _read_extent(folder / "samples.npz")
-    if not 1 <= samples <= n_samples:
-        raise InputError(f"lava: {samples} samples asked for, the folder has {n_samples}; ask for 1..{n_samples}")
-    if not (math.isfinite(timeout_s) and timeout_s > 0):
-        raise InputError(f"lava: --vendor-timeout {timeout_s} must be finite and above 0 s")
+    n_steps = steps_of_samples(folder, samples, LAVA.vendor)
     with tempfile.TemporaryDirectory(prefix="delayline-lava-") as scratch:
         output = Path(scratch) / "traces.npz"
-        command = [python, str(script), "--samples", str(samples), "--out", str(output), "--on", machine]
-        _run_session(command, Path(scratch), timeout_s)
-        return _read_traces(output, samples, n_steps)
+        arguments = ["--samples", str(samples), "--out", str(output), "--on", machine]
+        ended = LAVA.run(folder, arguments, Path(scratch), timeout_s, python=python)
+        reason = ended.last or "no message"
+        if ended.code == MISSING and machine == CHIP and "lava-nc" not in reason:
+            raise MissingDependencyError(f"{CHIP}: {reason.removeprefix('network.py: ')}")
+        if ended.code == MISSING:
+            raise MissingDependencyError(f"lava: {LAVA.interpreter(python)} cannot import lava-nc; {REMEDY}")
+        if ended.code != 0:
+            raise UnansweredError(
+                f"lava: the run {ended.said()}; deploy with --no-vendor and run lava/network.py of the bundle"
+            )
+        return read_lava_traces(output, samples, n_steps)
 
 
-def lava_version() -> str | None:
-    """Version of lava-nc where it would run, or None; imports nothing of Lava."""
-    return _find_version(_interpreter(None))[0]
-
-
-def lava_status() -> str:
-    """One line for `doctor`: the version and the interpreter, or what is missing and the remedy."""
-    python = _interpreter(None)
-    version, problem = _find_version(python)
-    return f"lava-nc {version} in {python}" if version else problem
-
-
-def _find_version(python: str) -> tuple[str | None, str]:
-    """Version of lava-nc in an interpreter, or None and why not."""
-    missing = f"lava-nc is not installed in {python}; {REMEDY}"
-    try:
-        version = version_in(python, "lava-nc")
-    except (OSError, subprocess.TimeoutExpired) as error:
-        name = type(error).__name__
-        return None, f"{INTERPRETER_VARIABLE}={python} does not run ({name}); name a Python interpreter"
-    return (version, "") if version else (None, missing)
-
-
-def _interpreter(python: str | None) -> str:
-    return python or os.environ.get(INTERPRETER_VARIABLE) or sys.executable
-
-
-def _run_session(command: list[str], scratch: Path, timeout_s: float) -> None:
-    """Run a command in a session of its own; MissingDependencyError says why there is no result."""
-    try:
-        ended = run_session(command, scratch, timeout_s)
-    except OSError as error:
-        raise MissingDependencyError(
-            f"lava: interpreter {command[0]} does not start ({error.strerror}); {REMEDY}"
-        ) from error
-    if ended.code is None:
-        raise UnansweredError(
-            f"lava: no result after the limit of {timeout_s:g} s{f' (last: {ended.last})' if ended.last else ''}; "
-            "raise it with --vendor-timeout or run fewer samples"
-        )
-    reason = ended.last or "no message"
-    if ended.code == _MISSING and CHIP in command and "lava-nc" not in reason:
-        raise MissingDependencyError(f"{CHIP}: {reason.removeprefix('network.py: ')}")
-    if ended.code == _MISSING:
-        raise MissingDependencyError(f"lava: {command[0]} cannot import lava-nc; {REMEDY}")
-    if ended.code != 0:
-        raise UnansweredError(
-            f"lava: the run {ended.said()}; deploy with --no-vendor and run lava/network.py of the bundle"
-        )
-
-
-def _read_extent(path: Path) -> tuple[int, int]:
-    """Number of samples and of steps of ``samples.npz``."""
-    try:
-        return read_extent(path)
-    except UNREADABLE as error:
-        raise BundleError(f"bundle {path}: not usable: {error}; deploy again") from error
-
-
-def _read_traces(path: Path, n_samples: int, n_steps: int) -> dict[str, dict[str, NDArray[Any]]]:
-    """Read what there is of u, v and s."""
+def read_lava_traces(path: Path, n_samples: int, n_steps: int) -> dict[str, dict[str, NDArray[Any]]]:
+    """Read what the script leaves: u, v, s -> population -> (n_samples, n_steps, n); BundleError if it is not that."""
     try:
         return read_traces(path, {"u": np.int32, "v": np.int32, "s": np.bool_}, n_samples, n_steps)
     except UNREADABLE as error:

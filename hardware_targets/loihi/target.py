@@ -10,15 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.array_files import checked
 from hardware_targets.loihi import relays
 from hardware_targets.loihi.chips import check_budget
 from hardware_targets.loihi.constants import shared_constants
 from hardware_targets.loihi.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
 from hardware_targets.loihi.limits import ChipLimits, read_limits
 from hardware_targets.loihi.mapping import place_network, place_plan
+from toolchain.cost.content import Cost
+from toolchain.deployment.abilities import ChipWeights, Replay
 from toolchain.deployment.imperfections import Imperfections
 from toolchain.deployment.plan import NetworkPlan
+from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import (
+    NOTHING_ASKED,
     ConstantError,
     EmulatedResponses,
     Placement,
@@ -28,7 +33,7 @@ from toolchain.deployment.target import (
     Traces,
     TrainingFormat,
 )
-from toolchain.errors import BundleError, CheckpointError, DelaylineError
+from toolchain.errors import BundleError, DelaylineError, InputError
 from toolchain.network import Network, NeuronConstants, network_from_description
 from toolchain.objective import Reading
 from toolchain.observed import Observed
@@ -167,9 +172,18 @@ class LoihiTarget:
         """From the limit file."""
         return self._limits["slot_max"]
 
-    def check_budget(self, *, cores: int | None, chips: int | None) -> None:
+    def _chips(self, request: PlacementRequest) -> int | None:
+        """How many chips are asked for; InputError for what is not up to anybody."""
+        for name, number in request.neurons_per_core.items():
+            raise InputError(
+                f"--neurons-per-core {name}={number}: on {self.name} a core takes as many neurons as its limits allow; "
+                "leave it out"
+            )
+        return request.chips
+
+    def check_budget(self, *, cores: int | None, request: PlacementRequest) -> None:
         """Against the limit file."""
-        check_budget(self._limits, cores, chips)
+        check_budget(self._limits, cores, self._chips(request))
 
     def prune(
         self,
@@ -198,71 +212,50 @@ class LoihiTarget:
         hint: Mapping[str, Any] | None = None,
     ) -> LoihiQuantised:
         """Round delays, choose scales on calibration data unless `hint` has them, round weights and constants."""
+        from hardware_targets.loihi.learning import known_scales
         from hardware_targets.loihi.quantiser import quantise_network, round_delays
 
         delays = round_delays(network, self._limits, clip=clip_delays, extend=extend_delays)
-        scales = _known_scales(hint) if hint else None
+        scales = known_scales(hint) if hint else None
         integers = quantise_network(delays.network, calibration, self._limits, scales)
         extended = relays.extend_delays(integers, self._limits) if extend_delays else None
         return LoihiQuantised(self.name, integers, network, delays.moved, delays.clipped, extended)
 
     def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
         """Quantise the network as it is and keep its scales and exponents."""
-        from hardware_targets.loihi.quantiser import quantise_network, round_at, round_delays
+        from hardware_targets.loihi.learning import choose_format
 
-        limits = self._limits
-        delays = round_delays(network, limits, clip=False, extend=True)
-        chosen = quantise_network(delays.network, calibration, limits)
-        # Weights grow while they are trained: none is clipped to begin with.
-        scales = {p.name: p.scale for p in chosen.simulated}
-        return self._format(round_at(delays.network, scales, limits, clip=False), network)
-
-    def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
-        """Round a network at the scales of its format and emulate it."""
-        from hardware_targets.loihi.observation import observe
-        from hardware_targets.loihi.quantiser import round_at
-
-        return observe(round_at(network, _known_scales(hint), self._limits), spikes)
+        return choose_format(network, calibration, self._limits)
 
     def format_of(self, quantised: Quantised) -> TrainingFormat:
         """Scales and exponents of a network."""
+        from hardware_targets.loihi.learning import format_of
+
         ours = _loihi(quantised)
-        return self._format(ours.integers, ours.trained)
+        return format_of(ours.integers, ours.trained, self._limits)
 
-    def _format(self, integers: IntegerNetwork, network: Network) -> TrainingFormat:
-        from hardware_targets.loihi.rounding import dequantised_constants, weight_unit
+    def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
+        """Round a network at the scales of its format and emulate it."""
+        from hardware_targets.loihi.learning import observe, round_in
 
-        limits = self._limits
-        return TrainingFormat(
-            self.name,
-            {p.name: weight_unit(p, integers, network) for p in integers.projections},
-            limits["weight_min"] // 2,
-            limits["weight_max"] // 2,
-            dequantised_constants(integers, network),
-            {"scales": {p.name: p.scale for p in integers.simulated}},
-        )
+        return observe(round_in(network, hint, self._limits), spikes)
 
     def round_in(self, network: Network, hint: Mapping[str, Any]) -> LoihiQuantised:
         """Round a network at known scales; delays beyond the chip's slots by relays."""
-        from hardware_targets.loihi.quantiser import round_at, round_delays
+        from hardware_targets.loihi.learning import round_in
+        from hardware_targets.loihi.quantiser import round_delays
 
-        integers = round_at(network, _known_scales(hint), self._limits)
-        long = any(int(p.slots.max(initial=0)) > self.largest_slot() for p in integers.projections)
+        integers = round_in(network, hint, self._limits)
         delays = round_delays(network, self._limits, clip=False, extend=True)
+        long = any(int(p.slots.max(initial=0)) > self.largest_slot() for p in integers.projections)
         extended = relays.extend_delays(integers, self._limits) if long else None
         return LoihiQuantised(self.name, integers, network, delays.moved, delays.clipped, extended)
 
     def observe_quantised(self, quantised: Quantised, spikes: SpikeTrains) -> Observed:
         """Emulate a network without relays, which do not change what it does."""
-        from hardware_targets.loihi.observation import observe
+        from hardware_targets.loihi.learning import observe
 
         return observe(_loihi(quantised).integers, spikes)
-
-    def units_of_v(self, quantised: Quantised, population: str) -> float:
-        """64 times the scale."""
-        from hardware_targets.loihi.rounding import SHIFT
-
-        return SHIFT * _loihi(quantised).integers[population].scale
 
     def mismatched(self, quantised: Quantised, wrong: Imperfections) -> LoihiQuantised:
         """Other thresholds, weights and delays; without relays, which do not change what a network does."""
@@ -271,7 +264,9 @@ class LoihiTarget:
         ours = _loihi(quantised)
         return replace(ours, integers=mismatched(ours.integers, wrong), extended=None)
 
-    def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
+    def place(
+        self, quantised: Quantised, *, spikes: SpikeTrains | None = None, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put neurons on cores, relays as any others; the spikes are those that the emulator counts.
 
         What relays take has rows of its own among the resources.
@@ -282,15 +277,17 @@ class LoihiTarget:
 
             counts = emulate(ours.on_chip, spikes).neuron_counts
             rates = {name: array.mean(axis=0) for name, array in counts.items()}
-        placement = place_network(ours.on_chip, self._limits, chips=chips, rates=rates)
+        placement = place_network(ours.on_chip, self._limits, chips=self._chips(request), rates=rates)
         if ours.extended is None:
             return placement
         taken = relays.relay_resources(ours.extended, placement, self._limits)
         return replace(placement, resources=(*placement.resources, *taken))
 
-    def place_plan(self, plan: NetworkPlan, *, clip_delays: bool, chips: int | None = None) -> Placement:
+    def place_plan(
+        self, plan: NetworkPlan, *, clip_delays: bool, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put a network on cores that is not trained yet."""
-        return place_plan(plan, self._limits, clip_delays=clip_delays, chips=chips)
+        return place_plan(plan, self._limits, clip_delays=clip_delays, chips=self._chips(request))
 
     def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
         """Run all samples in the chip's integers; `strict` refuses a wrap, a clip and a spike of a readout."""
@@ -308,7 +305,7 @@ class LoihiTarget:
             for p in ours.integers.simulated
         }
         first_spikes = result.first_spikes[quantised.rounded.readout.name]
-        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts)
+        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts, result.neuron_counts)
 
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples and keep u, v and spikes of every neuron at every step."""
@@ -319,6 +316,48 @@ class LoihiTarget:
         ours = _loihi(quantised)
         return _traces(ours.integers, spikes) if ours.extended else None
 
+    def weights_on_chip(self, quantised: Quantised, projection: str) -> ChipWeights:
+        """What integer weights stand for."""
+        from hardware_targets.loihi.replay import weights_on_chip
+
+        ours = _loihi(quantised)
+        return weights_on_chip(ours.integers, ours.trained, projection, self._limits)
+
+    def v_scale(self, quantised: Quantised, population: str) -> float:
+        """The chip shifts weights and thresholds by 6 before they meet v."""
+        return 64 * _loihi(quantised).integers[population].scale
+
+    def replay(
+        self,
+        quantised: Quantised,
+        population: str,
+        neuron: int,
+        spikes: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]],
+        n_steps: int,
+    ) -> Replay:
+        """Compute one neuron from given spikes."""
+        from hardware_targets.loihi.replay import replay
+
+        return replay(_loihi(quantised).integers, population, neuron, spikes, n_steps)
+
+    def cost(
+        self,
+        quantised: Quantised,
+        placement: Placement,
+        *,
+        spikes: SpikeTrains,
+        emulated: EmulatedResponses,
+        traced: SpikeTrains,
+        traces: Traces,
+    ) -> Cost:
+        """Count events by the placement, and estimate energy and time from the constants of the chip."""
+        from hardware_targets.loihi.cost import network_cost
+
+        network = _loihi(quantised).on_chip
+        return network_cost(
+            network, placement, self._limits, spikes=spikes, emulated=emulated, traced=traced, traces=traces
+        )
+
     def export(
         self,
         quantised: Quantised,
@@ -327,8 +366,9 @@ class LoihiTarget:
         folder: Path,
         *,
         readout: Reading,
+        request: PlacementRequest = NOTHING_ASKED,
     ) -> Path:
-        """Write the Lava folder."""
+        """Write the Lava folder; a Lava process knows no cores, so nothing of the placement is in it."""
         from hardware_targets.loihi.lava_export import write_lava_folder
 
         exported = folder / "lava"
@@ -348,15 +388,15 @@ class LoihiTarget:
 
     def vendor_status(self) -> str:
         """Version of lava-nc, or the remedy where it is missing."""
-        from hardware_targets.loihi.lava_runner import lava_status
+        from hardware_targets.loihi.lava_runner import LAVA
 
-        return lava_status()
+        return LAVA.status()
 
     def vendor_present(self) -> bool:
         """Whether lava-nc is installed where it would be run."""
-        from hardware_targets.loihi.lava_runner import lava_version
+        from hardware_targets.loihi.lava_runner import LAVA
 
-        return lava_version() is not None
+        return LAVA.version() is not None
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> LoihiQuantised:
         """Rebuild a quantised network from a bundle, checking every index and range in it."""
@@ -374,9 +414,9 @@ class LoihiTarget:
                 IntegerProjection(
                     p.source,
                     p.target,
-                    _checked(arrays[f"integer.{p.name}.weight"], np.int32, p.weight.shape),
+                    checked(arrays[f"integer.{p.name}.weight"], np.int32, p.weight.shape),
                     int(header["exponents"][p.name]),
-                    _checked(arrays[f"integer.{p.name}.slots"], np.int64, p.weight.shape),
+                    checked(arrays[f"integer.{p.name}.slots"], np.int64, p.weight.shape),
                     p.mask,
                 )
                 for p in trained.projections
@@ -396,22 +436,6 @@ class LoihiTarget:
             return LoihiQuantised(self.name, integers, trained, moved, clipped, extended)
         except (KeyError, TypeError, ValueError, DelaylineError) as error:
             raise BundleError(f"quantised network in the bundle is damaged: {error}; deploy again") from error
-
-
-def _known_scales(hint: Mapping[str, Any]) -> dict[str, float]:
-    """Scales from a checkpoint, which may hold anything."""
-    scales = hint.get("scales")
-    if not isinstance(scales, Mapping) or not all(
-        isinstance(s, (int, float)) and 0 < s < float("inf") for s in scales.values()
-    ):
-        raise CheckpointError(f"checkpoint: scales {scales!r} of its number format are no finite numbers above 0")
-    return {str(name): float(scale) for name, scale in scales.items()}
-
-
-def _checked(array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    if array.dtype != dtype or array.shape != shape:
-        raise ValueError(f"array is {array.dtype}{array.shape}, must be {np.dtype(dtype)}{shape}")
-    return array
 
 
 def _loihi(quantised: Quantised) -> LoihiQuantised:

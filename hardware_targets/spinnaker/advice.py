@@ -9,23 +9,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from hardware_targets.spinnaker.layout import Layout
+from hardware_targets.spinnaker.limits import BOARD, SpinnakerLimits
 from hardware_targets.spinnaker.problem import Problem, ProblemPopulation
 
 
-def too_many_cores(layout: Layout, room: int, usable: int, fits: Callable[[Problem], bool]) -> str:
+def too_many_cores(layout: Layout, room: int, limits: SpinnakerLimits, fits: Callable[[Problem], bool]) -> str:
     """One line with the numbers and the changes.
 
     Parameters
     ----------
     layout : the one that needs fewest cores of those that were found
-    room, usable : cores of all boards, and of one
+    room : cores of all boards
     fits : whether a changed network fits
     """
     needed, largest = layout.n_cores, _largest_population(layout)
-    boards = -(-needed // usable)
-    more = []
-    if boards <= layout.limits["boards_of_largest_system"]:
-        more = [f"{boards} boards in place of {room // usable}"]
+    board = limits.board(BOARD)
+    boards = -(-needed // board.n_usable(limits))
+    # More than one board of four chips are no machine: what is larger than one is made of the large ones.
+    more = [f"--chips {boards * board.n_chips}"] if boards <= limits["boards_of_largest_system"] else []
     return (
         f"network: needs {needed} cores, {room} are usable ({needed - room} too many); {largest.name} takes "
         f"{layout.cores(largest.name)} of them with {layout.neurons[largest.name]} neurons each; "
@@ -48,7 +49,7 @@ def too_much_memory(
     over = f"{needed - held} too many" if needed > held else f"too many for {room} a chip"
     return (
         f"network: its tables take {needed} bytes of SDRAM, the chips of the board have {held} ({over}); a core of "
-        f"{largest} takes {each[largest]}; {_way_out(layout, ['more boards'], fits)}"
+        f"{largest} takes {each[largest]}; {_way_out(layout, ['more chips (--chips)'], fits)}"
     )
 
 

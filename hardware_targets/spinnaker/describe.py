@@ -36,7 +36,7 @@ def describe_tables(tables: Tables, *, rows: int = 2) -> str:
         keys = tables.keys.get(vertex)
         sent = f"key {keys.key:08x} mask {keys.mask:08x}" if keys else "sends to nobody"
         kind = "delay extension" if cores[0].core.extension else "population"
-        lines.append(f"{kind} {vertex}: {size} neurons on {len(cores)} cores, {sent}")
+        lines.append(f"{kind} {vertex}: {size} neurons on {several(len(cores), 'core')}, {sent}")
         for core in cores:
             own = f", key {keys.core_keys[core.core.index]:08x} mask {keys.core_mask:08x}" if keys else ""
             where = _where(core.core.place)
@@ -48,6 +48,11 @@ def describe_tables(tables: Tables, *, rows: int = 2) -> str:
     for name in tables.misplaced:
         lines.append(f"note: sPyNNaker 7.4.1 writes synapses of {name} into other rows than its cores read")
     return "\n".join(lines)
+
+
+def several(number: int, what: str) -> str:
+    """A number of something, in words."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _where(place: Place | None) -> str:
@@ -104,8 +109,8 @@ def _matrix_lines(tables: Tables, core: TableCore, vertex: str, address: int, ro
         raise BundleError(f"tables of {core.core.vertex}: rows of {vertex} end before their matrix does; deploy again")
     matrix = words.reshape(n_rows, width)
     yield (
-        f"      at byte {start * WORD_BYTES}: {n_rows} rows of {width - HEADER_WORDS} words, "
-        f"{int(matrix[:, 1].sum())} synapses"
+        f"      at byte {start * WORD_BYTES}: {several(n_rows, 'row')} of {several(width - HEADER_WORDS, 'word')}, "
+        f"{several(int(matrix[:, 1].sum()), 'synapse')}"
     )
     for row in np.flatnonzero(matrix[:, 1])[:rows].tolist():
         held = matrix[row, HEADER_WORDS : HEADER_WORDS + int(matrix[row, 1])]
@@ -127,4 +132,4 @@ def synapse_text(word: int, core: TableCore) -> str:
     target = core.core.first + (word & (1 << index_bits) - 1)
     kind = word >> index_bits & (1 << type_bits) - 1
     delay = word >> index_bits + type_bits & (1 << slot_bits) - 1 or 1 << slot_bits
-    return f"to {target}, {RECEPTORS[kind]} {word >> 16}, {delay} ticks"
+    return f"to {target}, {RECEPTORS[kind]} {word >> 16}, {several(delay, 'tick')}"

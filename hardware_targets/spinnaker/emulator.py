@@ -24,34 +24,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.emulation import check_sources, count_input, first_neurons, refuse_overflow, the_readout
 from hardware_targets.over_samples import over_samples
 from hardware_targets.spinnaker.emulator_tables import (
     CURRENT_WRAPPED,
-    EVENT,
     EXC_SATURATED,
     EXC_WRAPPED,
     INH_SATURATED,
     INH_WRAPPED,
     N_COUNTS,
-    NEURON,
-    NOTHING,
     PEAK_CURRENT,
     PEAK_EXC,
     PEAK_INH,
     PEAK_VOLTAGE,
-    POPULATION,
     RING_MAX,
     SATURATIONS,
     SPIKES,
-    TICK,
-    VALUE,
     WRAPS,
     Records,
     build_tables,
-    first_neurons,
 )
 from hardware_targets.spinnaker.integer_network import IntegerNetwork, check_integers
-from toolchain.errors import InputError, NetworkError, TargetLimitError
 from toolchain.spikes import SpikeTrains
 
 
@@ -120,13 +113,8 @@ class Emulator:
 
     def __init__(self, network: IntegerNetwork) -> None:
         check_integers(network)
-        readouts = [p for p in network.populations if p.kind == "leaky_readout"]
-        if len(readouts) > 1:
-            raise NetworkError(
-                f"network: {len(readouts)} leaky_readout populations, must be at most 1; read from one population"
-            )
         self._network = network
-        self._readout = readouts[0] if readouts else None
+        self._readout = the_readout(network.populations)
         self._tables = build_tables(network)
 
     def run(
@@ -151,7 +139,7 @@ class Emulator:
         # Numba, which takes half a second to import, comes with the kernels.
         from hardware_targets.spinnaker.emulator_kernel import run_samples
 
-        check_sources(self._network, spikes)
+        check_sources(self._network.sources, spikes)
         records = self._make_records(spikes.n_samples, spikes.n_steps, traces)
         events = tuple(np.ascontiguousarray(a) for a in (spikes.times, spikes.units, spikes.offsets))
         over_samples(
@@ -160,7 +148,7 @@ class Emulator:
             threads,
         )
         if strict:
-            self._refuse_overflow(records)
+            refuse_overflow(records.overflow, self._network.simulated, "tick", _describe_overflow)
         return self._emulation(spikes, records, traces)
 
     def _make_records(self, n_samples: int, n_ticks: int, traces: bool) -> Records:
@@ -191,7 +179,7 @@ class Emulator:
         return Emulation(
             readout_v=records.readout_v,
             spike_counts={
-                **_count_input(self._network, spikes),
+                **count_input(self._network.sources, spikes),
                 **{name: counts[:, i, SPIKES].copy() for name, i in index.items()},
             },
             neuron_counts={name: records.neuron_counts[:, part] for name, part in columns.items()},
@@ -207,43 +195,15 @@ class Emulator:
             spikes={name: records.spikes[:, :, part] for name, part in traced.items()},
         )
 
-    def _refuse_overflow(self, records: Records) -> None:
-        """Raise for the first overflow of the first sample that has one."""
-        samples = np.flatnonzero(records.overflow[:, EVENT] != NOTHING)
-        if not samples.size:
-            return
-        overflow = records.overflow[samples[0]].tolist()
-        population = self._network.simulated[overflow[POPULATION]]
-        wraps = f"{overflow[VALUE]} is outside -2147483648..2147483647, the 32 bits of s16.15, and wraps"
-        saturates = f"ring-buffer entry {overflow[VALUE]} exceeds {RING_MAX}, its 16 bits, and saturates"
-        what = {
-            EXC_SATURATED: f"excitatory {saturates}",
-            INH_SATURATED: f"inhibitory {saturates}",
-            EXC_WRAPPED: f"excitatory value {wraps}",
-            INH_WRAPPED: f"inhibitory value {wraps}",
-            CURRENT_WRAPPED: f"current {wraps}",
-        }.get(overflow[EVENT], f"voltage {wraps}")
-        raise TargetLimitError(
-            f"population {population.name}: in sample {samples[0]}, neuron {overflow[NEURON]}, tick {overflow[TICK]}, "
-            f"the {what}; raise deployment.calibration_samples, so that its scale leaves room for it, or leave out "
-            "strict to have it counted only"
-        )
 
-
-def check_sources(network: IntegerNetwork, spikes: SpikeTrains) -> None:
-    """Refuse spikes of another number of units than the spike sources of the network have (InputError)."""
-    n_sources = sum(p.size for p in network.sources)
-    if spikes.n_units != n_sources:
-        raise InputError(
-            f"spikes: {spikes.n_units} units, but the spike sources of the network have {n_sources} neurons; "
-            "encode the samples for this network"
-        )
-
-
-def _count_input(network: IntegerNetwork, spikes: SpikeTrains) -> dict[str, NDArray[np.int64]]:
-    """Input spikes of each source population and sample."""
-    counts: dict[str, NDArray[np.int64]] = {}
-    for name, first in first_neurons(network.sources).items():
-        mine = (spikes.units >= first) & (spikes.units < first + network[name].size)
-        counts[name] = np.diff(np.concatenate(([0], np.cumsum(mine)))[spikes.offsets]).astype(np.int64)
-    return counts
+def _describe_overflow(event: int, value: int) -> str:
+    """What overflowed, its limit and what became of it."""
+    wraps = f"{value} is outside -2147483648..2147483647, the 32 bits of s16.15, and wraps"
+    saturates = f"ring-buffer entry {value} exceeds {RING_MAX}, its 16 bits, and saturates"
+    return {
+        EXC_SATURATED: f"excitatory {saturates}",
+        INH_SATURATED: f"inhibitory {saturates}",
+        EXC_WRAPPED: f"excitatory value {wraps}",
+        INH_WRAPPED: f"inhibitory value {wraps}",
+        CURRENT_WRAPPED: f"current {wraps}",
+    }.get(event, f"voltage {wraps}")

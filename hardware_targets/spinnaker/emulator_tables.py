@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.emulation import first_neurons
 from hardware_targets.spinnaker.fixed_point import check_constants, initialise
 from hardware_targets.spinnaker.integer_network import (
     INHIBITORY,
     LARGEST_WEIGHT,
     N_TYPES,
     IntegerNetwork,
-    IntegerPopulation,
 )
 from toolchain.errors import NetworkError
 
@@ -36,7 +36,7 @@ N_COUNTS = 7
 """Columns of `Records.counts`."""
 
 TICK, POPULATION, NEURON, EVENT, VALUE = range(5)
-"""Columns of `Records.overflow`."""
+"""Columns of `Records.overflow`, in the order in which `emulation.refuse_overflow` reads them."""
 
 NOTHING, EXC_SATURATED, INH_SATURATED, EXC_WRAPPED, INH_WRAPPED, CURRENT_WRAPPED, VOLTAGE_WRAPPED = range(7)
 """What may stand in the column `EVENT`."""
@@ -92,16 +92,6 @@ class Records(NamedTuple):
     inh: I32
     v: I32
     spikes: NDArray[np.bool_]
-
-
-def first_neurons(populations: tuple[IntegerPopulation, ...]) -> dict[str, int]:
-    """Population -> how many neurons come before its own."""
-    found: dict[str, int] = {}
-    n = 0
-    for population in populations:
-        found[population.name] = n
-        n += population.size
-    return found
 
 
 def build_tables(network: IntegerNetwork) -> Tables:

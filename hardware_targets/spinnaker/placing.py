@@ -120,7 +120,7 @@ def _spread(start: Chip, wanted: Sequence[int], state: _State, board: Board) -> 
             if size > state.bytes_free[chip]:
                 continue
             cores, room = list(state.free[chip]), state.bytes_free[chip]
-            for near in _neighbours(chip, board):
+            for near in neighbours(chip, board):
                 if near not in state.full and near not in seen and near not in queue:
                     queue.append(near)
         placed.append(Place(*chip, cores.pop(0)))
@@ -128,7 +128,8 @@ def _spread(start: Chip, wanted: Sequence[int], state: _State, board: Board) -> 
     return placed
 
 
-def _neighbours(chip: Chip, board: Board) -> list[Chip]:
+def neighbours(chip: Chip, board: Board) -> list[Chip]:
+    """Chips at the other end of the links of one, in the order of its links."""
     x, y = chip
     near = [(x + dx, y + dy) for link, (dx, dy) in enumerate(LINKS) if (x, y, link) not in board.down]
     if board.wraps:

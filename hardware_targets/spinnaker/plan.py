@@ -15,13 +15,10 @@ from hardware_targets.spinnaker.layout import Layout
 from hardware_targets.spinnaker.limits import BOARD, Board, SpinnakerLimits
 from hardware_targets.spinnaker.memory import CoreBytes, core_bytes, extension_bytes
 from hardware_targets.spinnaker.placing import Place, place_cores
-from hardware_targets.spinnaker.planner import choose_layout, reasons, room_for
+from hardware_targets.spinnaker.planner import DELAYED, Given, choose_layout, reasons, room_for
 from hardware_targets.spinnaker.problem import Problem
 from toolchain.deployment.target import Resource
 from toolchain.errors import TargetLimitError
-
-DELAYED = "_delayed"
-"""What sPyNNaker adds to the name of a population for its delay extension."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ class Plan:
 
     @property
     def misplaced(self) -> tuple[str, ...]:
-        """Projections whose synapses sPyNNaker 7.4.1 would put into wrong rows; none unless asked for."""
+        """Projections whose synapses sPyNNaker 7.4.1 would put into wrong rows; none unless that was allowed."""
         return self.layout.misplaced
 
     @cached_property
@@ -103,14 +100,19 @@ class Plan:
             if core.place:
                 chip = (core.place.x, core.place.y)
                 sdram[chip] = sdram.get(chip, 0) + use[core.vertex].sdram
-        boards = limits.table["boards"]
         slots = 2 ** limits["ring_buffer_bits"] * limits["ring_buffer_entry_bytes"]
         senders = sum(len(self.of(vertex)) for vertex in self.keys)
         least = -(-len(self.cores) // (limits["cores_per_chip"] - limits["system_cores_per_chip"]))
         chips = Resource("chips", len(sdram) or least, self.boards * self.board.n_chips, "chips", self.board.source)
         stages = max(layout.stages.values(), default=0)
         return (
-            Resource("boards", self.boards, self.boards, "boards", boards.note),
+            Resource(
+                "boards",
+                self.boards,
+                self.boards,
+                "boards",
+                f"of version {self.board.version}, {self.board.n_chips} chips",
+            ),
             chips,
             Resource("cores", len(self.cores), self.boards * self.board.n_usable(limits), "cores", self.board.source),
             self._row("neurons_per_core", max(layout.neurons.values(), default=0)),
@@ -157,6 +159,7 @@ def make_plan(
     boards: int | None = None,
     version: int = BOARD,
     neurons: Mapping[str, int] | None = None,
+    allow_misplaced: bool = False,
 ) -> Plan:
     """Plan a network; parameters and errors as `choose_layout`.
 
@@ -171,14 +174,22 @@ def make_plan(
             return False
         return True
 
-    choice = choose_layout(problem, limits, boards=boards, version=version, neurons=neurons, holds=holds)
+    choice = choose_layout(
+        problem,
+        limits,
+        boards=boards,
+        version=version,
+        neurons=neurons,
+        allow_misplaced=allow_misplaced,
+        holds=holds,
+    )
     layout = choice.layout
     use = _memory(layout)
     _check_memory(layout, use)
     try:
         places = _place(layout, board, count)
     except TargetLimitError as error:
-        given = {name: layout.neurons[name] for name in choice.given}
+        given = Given({name: layout.neurons[name] for name in choice.given}, allow_misplaced)
         fits = room_for(limits, board.n_usable(limits) * count, given, holds)
         needed = sum(use[vertex].sdram * layout.cores(name) for vertex, name in _vertices(layout))
         each = {vertex: taken.sdram for vertex, taken in use.items()}

@@ -16,13 +16,29 @@ from hardware_targets.spinnaker.advice import too_many_cores
 from hardware_targets.spinnaker.layout import Layout
 from hardware_targets.spinnaker.limits import BOARD, Board, SpinnakerLimits
 from hardware_targets.spinnaker.problem import Problem, ProblemProjection
-from hardware_targets.spinnaker.slots import counters_bytes, longest_possible, most_neurons, slots_available
+from hardware_targets.spinnaker.slots import check_step, counters_bytes, longest_possible, most_neurons, slots_available
 from toolchain.errors import InputError, TargetLimitError
 
 FEWEST = 2
 """Neurons on a core below which slots do not become more: one neuron takes as many bits as two."""
+DELAYED = "_delayed"
+"""What sPyNNaker adds to the name of a population for its delay extension."""
 ROUNDS = 20
 """How often neurons a core are adjusted to each other before an assignment of stages is given up."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is not to be chosen.
+
+    Attributes
+    ----------
+    neurons : population -> neurons a core
+    allow_misplaced : also layouts whose synapses sPyNNaker puts into wrong rows, for comparisons with what it does
+    """
+
+    neurons: Mapping[str, int]
+    allow_misplaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,7 @@ def choose_layout(
     boards: int | None = None,
     version: int = BOARD,
     neurons: Mapping[str, int] | None = None,
+    allow_misplaced: bool = False,
     holds: Callable[[Layout], bool] = lambda layout: True,
 ) -> Choice:
     """The layout with the fewest extension stages that fits.
@@ -55,36 +72,40 @@ def choose_layout(
     ----------
     boards : how many there are; `limits` say what is usual
     version : of the boards
-    neurons : population -> neurons a core, where they are not to be chosen; with these the layout may be one that
-        sPyNNaker puts into wrong rows, see `Layout.misplaced`
+    neurons : population -> neurons a core, where they are not to be chosen
+    allow_misplaced : do not refuse a layout that sPyNNaker puts into wrong rows, see `Layout.misplaced`
     holds : whether memory holds a layout; only asked of changes that a message proposes
 
     Raises
     ------
     TargetLimitError
-        Naming the population, its longest delay and the limit, or the cores that are missing, and what would help.
+        Naming the population, its longest delay and the limit, or the cores that are missing, and what would help; or
+        the projection that sPyNNaker would put into wrong rows.
     InputError
-        If `neurons` names no population, or a number that a core cannot hold, or `boards` is out of range.
+        If `neurons` names no population, or a number that a core cannot hold, or `boards` is out of range, or if a
+        population is called as the delay extension of another.
     """
+    check_step(problem.dt_ms)
     board = limits.board(version)
     room = _room(limits, board, boards)
-    given = _check_given(problem, limits, neurons or {})
+    given = Given(_within(problem, limits, neurons or {}), allow_misplaced)
     for p in problem.populations:
         _check_reach(problem, p.name, limits)
     best, allowed = _search(problem, limits, room, given)
     if isinstance(best, str):
         raise TargetLimitError(
-            f"network: {best}; make delays shorter (training.max_slot), or give the target fewer neurons a core, "
-            "which leaves more slots"
+            f"network: {best}; make delays shorter (training.max_slot), or ask for fewer neurons a core of the target "
+            "(--neurons-per-core), which leaves more slots"
         )
+    _check_names(best)
     if best.n_cores > room:
         fits = room_for(limits, room, given, holds)
-        raise TargetLimitError(too_many_cores(best, room, board.n_usable(limits), fits))
-    return Choice(best, allowed, frozenset(given))
+        raise TargetLimitError(too_many_cores(best, room, limits, fits))
+    return Choice(best, allowed, frozenset(given.neurons))
 
 
 def room_for(
-    limits: SpinnakerLimits, room: int, given: Mapping[str, int], holds: Callable[[Layout], bool]
+    limits: SpinnakerLimits, room: int, given: Given, holds: Callable[[Layout], bool]
 ) -> Callable[[Problem], bool]:
     """Whether a changed problem fits so many cores, and memory holds it."""
 
@@ -95,9 +116,7 @@ def room_for(
     return fits
 
 
-def _search(
-    problem: Problem, limits: SpinnakerLimits, room: int, given: Mapping[str, int]
-) -> tuple[Layout | str, dict[str, int]]:
+def _search(problem: Problem, limits: SpinnakerLimits, room: int, given: Given) -> tuple[Layout | str, dict[str, int]]:
     """The best layout that was found, or why there is none, and the stages that each population was allowed."""
     allowed = {p.name: 0 for p in problem.populations if p.simulated}
     for name in allowed:
@@ -106,7 +125,7 @@ def _search(
     best = _try(problem, limits, allowed, given)
     while isinstance(best, str) or best.n_cores > room:
         tried = []
-        for name in allowed.keys() - given.keys():
+        for name in allowed.keys() - given.neurons.keys():
             for stages in range(allowed[name] + 1, limits["delay_stages"] + 1):
                 found = _try(problem, limits, {**allowed, name: stages}, given)
                 if isinstance(found, Layout) and (isinstance(best, str) or found.n_cores < best.n_cores):
@@ -131,15 +150,33 @@ def _room(limits: SpinnakerLimits, board: Board, boards: int | None) -> int:
     return board.n_usable(limits) * (limits["boards"] if boards is None else boards)
 
 
-def _check_given(problem: Problem, limits: SpinnakerLimits, neurons: Mapping[str, int]) -> dict[str, int]:
-    sizes = {p.name: p.size for p in problem.populations}
+def _check_names(layout: Layout) -> None:
+    """Refuse a population that is called as sPyNNaker calls the delay extension of another (InputError)."""
+    names = {p.name for p in layout.problem.populations}
+    for source in layout.stages:
+        if (name := f"{source}{DELAYED}") in names:
+            raise InputError(
+                f"population {name}: sPyNNaker gives this name to the delay extension of {source}; rename one of the "
+                "two in the recipe, or ask for so few neurons a core that none is needed (--neurons-per-core)"
+            )
+
+
+def check_neurons(limits: SpinnakerLimits, neurons: Mapping[str, int]) -> None:
+    """Refuse neurons a core that no core can hold (InputError)."""
     for name, number in neurons.items():
-        if name not in sizes:
-            raise InputError(f"neurons per core: {name!r} is no population; give one of {', '.join(sizes)}")
         if not 1 <= number <= limits["neurons_per_core"]:
             raise InputError(
                 f"neurons per core of {name}: {number} is not in 1..{limits['neurons_per_core']}; give one that is"
             )
+
+
+def _within(problem: Problem, limits: SpinnakerLimits, neurons: Mapping[str, int]) -> dict[str, int]:
+    """Neurons a core that are not to be chosen, cut at the size of the population as sPyNNaker does."""
+    check_neurons(limits, neurons)
+    sizes = {p.name: p.size for p in problem.populations}
+    for name in neurons:
+        if name not in sizes:
+            raise InputError(f"neurons per core: {name!r} is no population; give one of {', '.join(sizes)}")
     return {name: min(number, sizes[name]) for name, number in neurons.items()}
 
 
@@ -154,29 +191,38 @@ def _check_reach(problem: Problem, name: str, limits: SpinnakerLimits) -> None:
         )
 
 
-def _try(
-    problem: Problem, limits: SpinnakerLimits, allowed: Mapping[str, int], given: Mapping[str, int]
-) -> Layout | str:
+def _try(problem: Problem, limits: SpinnakerLimits, allowed: Mapping[str, int], given: Given) -> Layout | str:
     """A layout in which no population needs more stages than it is allowed, or why there is none."""
     neurons = {}
     for p in problem.populations:
         most = limits["neurons_per_core"]
         if p.simulated and (longest := problem.longest(p.name)):
             most = most_neurons(-(-longest // (allowed[p.name] + 1)), limits)
-        neurons[p.name] = given.get(p.name) or _even(p.size, most)
+        neurons[p.name] = given.neurons.get(p.name) or _even(p.size, most)
     for _ in range(ROUNDS):
         layout = Layout(problem, neurons, limits)
-        changed = {name: n for name, n in _adjusted(layout).items() if name not in given and n != neurons[name]}
+        changed = {name: n for name, n in _adjusted(layout).items() if name not in given.neurons and n != neurons[name]}
         if not changed:
             break
         neurons = {**neurons, **changed}
     obstacles = layout.obstacles()
-    unwanted = [] if given else list(layout.misplaced)
+    unwanted = () if given.allow_misplaced else layout.misplaced
     if changed:
         return "the cores of sources and targets of several extension stages cannot be made equal"
     if obstacles:
         return obstacles[0]
-    return f"projection {unwanted[0]} would be misplaced by sPyNNaker" if unwanted else layout
+    return _why_misplaced(layout, unwanted[0]) if unwanted else layout
+
+
+def _why_misplaced(layout: Layout, name: str) -> str:
+    """Of a projection whose synapses sPyNNaker puts into wrong rows."""
+    projection = next(p for p in layout.problem.projections if p.name == name)
+    source, target = (f"{layout.neurons[end]} a core of {end}" for end in (projection.source, projection.target))
+    return (
+        f"sPyNNaker 7.4.1 would put synapses of {name} into wrong rows: with {target} and {source}, its delays of up "
+        f"to {projection.longest} ticks take {layout.stages[projection.source]} extension stages, which come out right "
+        "only where both are equal and all cores of the source are full"
+    )
 
 
 def _even(size: int, most: int) -> int:
@@ -224,7 +270,7 @@ def _reason(choice: Choice, name: str) -> str:
         if worst is None:
             said += "; nothing projects to it"
         elif not layout.own_stages(worst):
-            said += f"; {slots} slots hold its longest delay, {worst.longest} ticks ({worst.name})"
+            said += f"; {slots} slots hold its longest delay, {_several(worst.longest, 'tick')} ({worst.name})"
             if each < problem[name].size and name not in choice.given:
                 full = limits["neurons_per_core"]
                 said += f"; {full} neurons would leave {slots_available(full, limits)}"

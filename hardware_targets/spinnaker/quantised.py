@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.array_files import checked
 from hardware_targets.spinnaker.integer_network import (
     IntegerNetwork,
     IntegerPopulation,
@@ -151,9 +152,9 @@ def restore(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> Sp
             IntegerProjection(
                 p.source,
                 p.target,
-                _checked(arrays[f"integer.{p.name}.weight"], np.int32, p.weight.shape),
-                _checked(arrays[f"integer.{p.name}.delay"], np.int32, p.weight.shape),
-                _checked(arrays[f"integer.{p.name}.exists"], np.uint8, p.weight.shape) > 0,
+                checked(arrays[f"integer.{p.name}.weight"], np.int32, p.weight.shape),
+                checked(arrays[f"integer.{p.name}.delay"], np.int32, p.weight.shape),
+                checked(arrays[f"integer.{p.name}.exists"], np.uint8, p.weight.shape) > 0,
             )
             for p in trained.projections
         )
@@ -187,9 +188,3 @@ def _scale(header: Mapping[str, Any], name: str) -> float:
     if not isinstance(scale, (int, float)) or not 0 < scale < float("inf"):
         raise ValueError(f"scale {scale!r} of population {name} is no finite number above 0")
     return float(scale)
-
-
-def _checked(array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    if array.dtype != dtype or array.shape != shape:
-        raise ValueError(f"array is {array.dtype}{array.shape}, must be {np.dtype(dtype)}{shape}")
-    return array

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from hardware_targets.spinnaker.emulator import Emulation, emulate
 from hardware_targets.spinnaker.fixed_point import check_constants
 from hardware_targets.spinnaker.integer_network import LARGEST_WEIGHT, ONE, IntegerNetwork
-from hardware_targets.spinnaker.rounding import Shifts, round_network, round_population, weight_step
+from hardware_targets.spinnaker.rounding import Shifts, refractory_ms, round_network, round_population, weight_step
+from hardware_targets.spinnaker.slots import check_step
 from hardware_targets.trained_spikes import spike_counts, trained_spikes
 from toolchain.errors import TargetLimitError
 from toolchain.network import Network, Population
@@ -67,12 +68,14 @@ def quantise_network(
     Raises
     ------
     TargetLimitError
-        If the state of a population leaves s16.15 at whatever scale.
+        If the state of a population leaves s16.15 at whatever scale, sPyNNaker cannot keep the step, or samples are too
+        long for neurons that spike once.
     NetworkError
         If a time constant is none that the chip can compute with.
     """
     simulated = [p for p in network.populations if p.kind != "spike_source"]
     _check_constants(network, simulated)
+    _check_once(network, simulated, calibration.n_steps)
     if known is not None and set(known) == {p.name for p in simulated}:
         integers = round_network(network, *_apart(known))
         found = emulate(integers, calibration)
@@ -114,10 +117,22 @@ def _apart(chosen: Mapping[str, tuple[float, Shifts]]) -> tuple[dict[str, float]
 
 
 def _check_constants(network: Network, simulated: list[Population]) -> None:
+    check_step(network.dt_ms)
     for population in simulated:
         rounded = round_population(population, network.dt_ms, FIRST_THRESHOLD_MV / population.threshold, (0, 0))
         assert rounded.parameters is not None, "a simulated population has parameters"
         check_constants(population.name, rounded.parameters, network.dt_ms)
+
+
+def _check_once(network: Network, simulated: list[Population], n_steps: int) -> None:
+    """Refuse samples that last longer than a neuron can be kept from spiking again."""
+    held = int(refractory_ms(network.dt_ms) / network.dt_ms)
+    for population in simulated:
+        if population.single_spike and n_steps > held:
+            raise TargetLimitError(
+                f"population {population.name}: its neurons spike once a sample, spinnaker1 keeps them silent for "
+                f"{held} steps of {network.dt_ms:g} ms, and samples have {n_steps}; train with shorter samples or steps"
+            )
 
 
 def _peaks(network: Network, simulated: list[Population], calibration: SpikeTrains) -> dict[str, Peaks]:

@@ -26,6 +26,7 @@ from hardware_targets.spinnaker.integer_network import (
     IntegerProjection,
     NeuronParameters,
 )
+from toolchain.errors import NetworkError
 from toolchain.network import Network, NeuronConstants, Population, Projection
 
 F64 = NDArray[np.float64]
@@ -34,6 +35,13 @@ FRACTION = 2.0**32
 NEVER_AGAIN_TICKS = 60_000
 """Refractory period of neurons that spike once a sample; the longest is just below 65536 ticks."""
 LONGEST_MS = 65_535.0
+"""Longest time in whole ms that s16.15 holds."""
+BEYOND = 2.0**62
+
+
+def refractory_ms(dt_ms: float) -> float:
+    """Refractory period of neurons that spike once a sample."""
+    return min(NEVER_AGAIN_TICKS * dt_ms, LONGEST_MS)
 
 
 def weight_step(shift: int) -> float:
@@ -44,7 +52,8 @@ def weight_step(shift: int) -> float:
 def stored_weights(weight: F64, scale: float, shifts: Shifts) -> NDArray[np.int64]:
     """Signed magnitudes of weights, any shape, as they come out: those beyond 16 bits are left to the caller."""
     steps = np.where(weight < 0, weight_step(shifts[1]), weight_step(shifts[0]))
-    rounded: NDArray[np.int64] = np.rint(weight * scale / steps).astype(np.int64)
+    # Beyond 63 bits a cast says anything; what is cut here is far beyond 16.
+    rounded: NDArray[np.int64] = np.clip(np.rint(weight * scale / steps), -BEYOND, BEYOND).astype(np.int64)
     return rounded
 
 
@@ -72,8 +81,15 @@ def round_population(population: Population, dt_ms: float, scale: float, shifts:
     """
     n = population.size
 
-    def times(value: float | tuple[float, ...]) -> NDArray[np.int32]:
+    def times(field: str) -> NDArray[np.int32]:
+        value = getattr(population, field)
         each = value if isinstance(value, tuple) else (value,) * n
+        longest = max(each)
+        if longest > LONGEST_MS:
+            raise NetworkError(
+                f"population {population.name}: {field} of {longest:g} ms exceeds {LONGEST_MS:g}, the longest time of "
+                "SpiNNaker's numbers; train with shorter time constants"
+            )
         return np.array([host_rounded(v) for v in each], dtype=np.int32)
 
     def all_of(value: int) -> NDArray[np.int32]:
@@ -83,8 +99,8 @@ def round_population(population: Population, dt_ms: float, scale: float, shifts:
     if population.kind == "lif":
         threshold = max(1, host_rounded(scale * population.threshold))
         scale = threshold / (ONE * population.threshold)
-    refractory = min(NEVER_AGAIN_TICKS * dt_ms, LONGEST_MS) if population.single_spike else 0.0
-    tau_m, tau_syn = times(population.tau_mem_ms), times(population.tau_syn_ms)
+    refractory = refractory_ms(dt_ms) if population.single_spike else 0.0
+    tau_m, tau_syn = times("tau_mem_ms"), times("tau_syn_ms")
     parameters = NeuronParameters(
         tau_m=tau_m,
         cm=tau_m.copy(),

@@ -14,6 +14,7 @@ import math
 
 from hardware_targets.limit_file import ChipLimits
 from hardware_targets.spinnaker.integer_network import N_TYPES
+from toolchain.errors import TargetLimitError
 
 
 def bits_for(values: int) -> int:
@@ -27,6 +28,8 @@ def index_bits(neurons: int) -> int:
 
 
 TYPE_BITS = bits_for(N_TYPES)
+MICROSECONDS = 1000.0
+"""In a ms."""
 
 
 def slots_available(neurons: int, limits: ChipLimits) -> int:
@@ -63,6 +66,22 @@ def longest_possible(neurons: int, limits: ChipLimits) -> int:
 def counters_bytes(stages: int, stage: int, neurons: int) -> int:
     """DTCM that a delay extension takes to count spikes: a byte a neuron and tick, ticks as a power of two."""
     return int(2 ** bits_for(stages * stage + 1)) * neurons
+
+
+def check_step(dt_ms: float) -> None:
+    """Refuse a step that sPyNNaker would replace by another one (TargetLimitError): it counts in whole microseconds.
+
+    Source: sPyNNaker 7.4.1, `pyNN/spinnaker.py`: ``ceil(timestep * 1000)``.
+    """
+    taken = math.ceil(dt_ms * MICROSECONDS)
+    if taken / MICROSECONDS == dt_ms:
+        return
+    near = (k for k in (taken - 1, taken, taken + 1) if k > 0 and math.ceil(k / MICROSECONDS * MICROSECONDS) == k)
+    nearest = min(near, key=lambda k: abs(k / MICROSECONDS - dt_ms)) / MICROSECONDS
+    raise TargetLimitError(
+        f"network: dt_ms of {dt_ms!r} is none that sPyNNaker can keep, it counts whole microseconds and would take "
+        f"{taken}; train with dt_ms: {nearest!r}"
+    )
 
 
 def in_ms(ticks: int, dt_ms: float) -> float:

@@ -19,8 +19,6 @@ Names of populations reach the script only through ``ascii()`` and as identifier
 from __future__ import annotations
 
 import json
-import keyword
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -28,21 +26,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.array_files import write_arrays
+from hardware_targets.emulation import check_sources
+from hardware_targets.expectation import accuracy_line, digest_of
+from hardware_targets.sample_file import SAMPLES_NAME, sample_arrays
+from hardware_targets.script_names import variable_name
 from hardware_targets.spinnaker.clearing import HIGHEST, Clearing, NotClearableError, plan_clearing
-from hardware_targets.spinnaker.emulator import Emulation, check_sources, emulate
+from hardware_targets.spinnaker.emulator import Emulation, emulate
 from hardware_targets.spinnaker.integer_network import INHIBITORY, ONE, IntegerNetwork, IntegerPopulation
 from hardware_targets.spinnaker.plan import Plan
 from hardware_targets.spinnaker.pynn_view import SynapseList, population_parameters, synapse_lists
-from hardware_targets.spinnaker.spynnaker_readme import README, accuracy_line, digest_of, together_text
+from hardware_targets.spinnaker.spynnaker_readme import README, planned_text, together_text
 from hardware_targets.spinnaker.spynnaker_template import BUILD, HEAD, LIST, NEURONS, SOURCE, TAIL
 from hardware_targets.spinnaker.tables import build_tables
-from toolchain.errors import InputError
+from hardware_targets.vendor_python import SCRIPT_NAME
+from toolchain.errors import TargetLimitError
 from toolchain.objective import Reading
 from toolchain.spikes import SpikeTrains
 from toolchain.storage import write_json
 
-SCRIPT_NAME, ARRAYS_NAME, ABOUT_NAME = "network.py", "arrays.npz", "network.json"
-SAMPLES_NAME, EXPECTED_NAME = "samples.npz", "expected.npz"
+ARRAYS_NAME, EXPECTED_NAME, ABOUT_NAME = "arrays.npz", "expected.npz", "network.json"
 TABLES_NAME, HEADER_NAME = "tables.npz", "tables.json"
 COPIED = {
     **{
@@ -53,6 +56,8 @@ COPIED = {
 }
 """File of the folder -> the one of this package that it is a copy of."""
 PYNN_NAMES = {"tau_syn_e": "tau_syn_E", "tau_syn_i": "tau_syn_I"}
+USED_BY_SCRIPT = frozenset({"arrays", "network", "sim", "main", "sys", "list", "spynnaker_samples"})
+"""Names that `network.py` itself uses where populations are variables."""
 CLASSES_OF = ("exp_weighted_average", "average", "sum", "maximum", "first_spike")
 """Readings that give a class."""
 
@@ -65,6 +70,7 @@ def write_spynnaker_folder(
     folder: Path,
     *,
     readout: Reading,
+    allow_misplaced: bool = False,
 ) -> None:
     """Write the network, the samples, the script that runs them and all tables into `folder`, which is created.
 
@@ -74,6 +80,7 @@ def write_spynnaker_folder(
     spikes : at least one sample and one step; units are the neurons of the spike sources in order
     labels : (n_samples,) integers, or None; with labels and one output the script prints an accuracy
     readout : how it reads a class (`toolchain.objective`)
+    allow_misplaced : also write what sPyNNaker would map wrongly, to compare with what it does
 
     Raises
     ------
@@ -82,10 +89,15 @@ def write_spynnaker_folder(
     InputError
         If spikes or labels do not fit the network.
     TargetLimitError
-        If a row or an entry of a table is larger than its field.
+        If a row or an entry of a table is larger than its field, or sPyNNaker would put synapses into wrong rows.
     """
-    check_sources(network, spikes)
-    samples = _samples(spikes, labels)
+    if plan.misplaced and not allow_misplaced:
+        raise TargetLimitError(
+            f"projection {plan.misplaced[0]}: in this layout sPyNNaker 7.4.1 puts synapses of "
+            f"{', '.join(plan.misplaced)} into wrong rows; leave the neurons a core to the planner"
+        )
+    check_sources(network.sources, spikes)
+    samples = sample_arrays(spikes, labels)
     result = emulate(network, spikes, traces=True)
     voltages = [p.name for p in network.simulated if p.kind == "leaky_readout"]
     expected: dict[str, NDArray[Any]] = {f"s/{p.name}": result.spikes[p.name] for p in network.simulated}
@@ -106,14 +118,15 @@ def write_spynnaker_folder(
         "readout": output,
         "reading": readout,
         "boards": plan.boards,
+        "board_version": plan.board.version,
         "clearing": None if clearing is None else {**clearing.to_json(), "nA": _currents(network, clearing)},
         "not_clearable": refused,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    _write_arrays(folder / ARRAYS_NAME, arrays)
-    _write_arrays(folder / SAMPLES_NAME, samples)
-    _write_arrays(folder / EXPECTED_NAME, expected)
-    _write_arrays(folder / TABLES_NAME, tables)
+    write_arrays(folder / ARRAYS_NAME, arrays)
+    write_arrays(folder / SAMPLES_NAME, samples)
+    write_arrays(folder / EXPECTED_NAME, expected)
+    write_arrays(folder / TABLES_NAME, tables)
     write_json(folder / HEADER_NAME, header)
     write_json(folder / ABOUT_NAME, about)
     (folder / SCRIPT_NAME).write_text(_script(network, plan, names, lists), encoding="utf-8")
@@ -126,41 +139,16 @@ def write_spynnaker_folder(
             f"- {p.name}: {p.kind}, {p.size} neurons; {plan.reasons[p.name]}" for p in network.populations
         ),
         projections="\n".join(f"- {_about_list(s)}" for s in lists),
+        planned=planned_text(plan.boards, plan.board.version, plan.board.n_chips),
+        version=plan.board.version,
         together=together_text(clearing, refused, network.dt_ms),
         n_samples=spikes.n_samples,
         n_steps=spikes.n_steps,
         n_units=spikes.n_units,
-        accuracy=accuracy,
+        accuracy=accuracy or "(no line of accuracy, for want of labels or of a single output)",
         digest=digest_of(expected),
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
-
-
-def _samples(spikes: SpikeTrains, labels: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
-    """Arrays of samples.npz."""
-    if spikes.n_samples < 1 or spikes.n_steps < 1:
-        raise InputError(f"spikes: {spikes.n_samples} samples of {spikes.n_steps} steps; a run needs one of each")
-    samples: dict[str, NDArray[Any]] = {
-        "times": spikes.times.astype(np.int32),
-        "units": spikes.units.astype(np.int32),
-        "offsets": spikes.offsets.astype(np.int64),
-        "n_units": np.array(spikes.n_units, dtype=np.int64),
-        "n_steps": np.array(spikes.n_steps, dtype=np.int64),
-    }
-    if labels is not None:
-        labels = np.asarray(labels)
-        if labels.shape != (spikes.n_samples,) or not np.issubdtype(labels.dtype, np.integer):
-            raise InputError(
-                f"labels: {labels.dtype} of shape {labels.shape}, must be integers of shape ({spikes.n_samples},)"
-            )
-        samples["labels"] = labels.astype(np.int64)
-    return samples
-
-
-def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    # An open file, because numpy appends .npz to some names; and not compressed, so sizes can be checked.
-    with path.open("wb") as file:
-        np.savez(file, **arrays)
 
 
 def _clearing(network: IntegerNetwork, seen: Emulation) -> tuple[Clearing | None, str | None]:
@@ -193,22 +181,13 @@ def _readout(network: IntegerNetwork, reading: Reading) -> str | None:
 
 def _identifiers(network: IntegerNetwork) -> dict[str, str]:
     """A variable name for each population: readable, safe and unique."""
-    taken = {"arrays", "network", "sim", "main", "sys", "build", "dict", "float", "input", "list", "print", "sum"}
-    found: dict[str, str] = {}
-    for population in network.populations:
-        base = re.sub(r"[^0-9A-Za-z_]+", "_", population.name).strip("_").lower() or "population"
-        base = f"p{base}" if base[0].isdigit() else base
-        base = f"{base}_" if keyword.iskeyword(base) or base in taken else base
-        name, number = base, 2
-        while name in taken:
-            name, number = f"{base}_{number}", number + 1
-        taken.add(name)
-        found[population.name] = name
-    return found
+    taken: set[str] = set()
+    return {p.name: variable_name(p.name, taken, USED_BY_SCRIPT) for p in network.populations}
 
 
 def _list_name(synapses: SynapseList, names: dict[str, str]) -> str:
-    return f"{names[synapses.source].strip('_')}_to_{names[synapses.target].strip('_')}_{synapses.receptor}"
+    """Key of a list in arrays.npz; a dot is in no identifier, so two lists never share one."""
+    return f"{names[synapses.source]}.{names[synapses.target]}.{synapses.receptor}"
 
 
 def _parameters(population: IntegerPopulation) -> dict[str, NDArray[np.int32]]:

@@ -1,34 +1,14 @@
-"""README.md of a bundle's sPyNNaker folder, and what it tells a person to expect."""
+"""README.md of a bundle's sPyNNaker folder."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from hardware_targets.class_reading import classify
 from hardware_targets.spinnaker.clearing import Clearing
 
 
-def accuracy_line(reading: str, values: NDArray[Any] | None, labels: NDArray[np.int64] | None) -> str:
-    """The line of the accuracy that a run of all samples must print, or why there is none.
-
-    Parameters
-    ----------
-    values : v or spikes of the one output, (n_samples, n_steps, n); None where there are several
-    """
-    if labels is None or values is None:
-        return "(no line of accuracy, for want of labels or of a single output)"
-    right = int(np.sum(classify(reading, values) == labels))
-    return f"accuracy {right / labels.size:.4f} ({right} of {labels.size} right)"
-
-
-def digest_of(traces: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 of all traces in the order of their names, each row by row."""
-    return hashlib.sha256(b"".join(np.ascontiguousarray(traces[key]).tobytes() for key in sorted(traces))).hexdigest()
+def planned_text(boards: int, version: int, chips: int) -> str:
+    """For which machine the network was planned; a larger one holds it too, with cores in other places."""
+    several = f"{boards} boards" if boards > 1 else "one board"
+    return f"The network was planned for {several} of version {version} with {chips} chips."
 
 
 def together_text(clearing: Clearing | None, refused: str | None, dt_ms: float) -> str:
@@ -86,10 +66,11 @@ folder of its own for that time: your `~/.spynnaker.cfg` is neither read nor wri
 
        [Machine]
        machine_name = <address of the board>
-       version = 5
+       version = {version}
 
-   `version` is 3 for a board with 4 chips. The script reads and changes no configuration: it uses yours. sPyNNaker
-   writes its reports where it always does.
+   {planned}
+   `version` is 3 for a board with 4 chips, 5 for one with 48. The script reads and changes no configuration: it uses
+   yours. sPyNNaker writes its reports where it always does.
 2. Run it:
 
        python network.py --samples 1 --out traces.npz

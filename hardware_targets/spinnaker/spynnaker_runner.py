@@ -9,11 +9,8 @@ ours. The interpreter may be another one than ours (`DELAYLINE_SPYNNAKER_PYTHON`
 from __future__ import annotations
 
 import json
-import math
 import os
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -21,27 +18,24 @@ from typing import Any
 
 import numpy as np
 
-from hardware_targets.array_files import UNREADABLE, read_entry, read_extent, read_traces
+from hardware_targets.array_files import UNREADABLE, read_entry, read_traces
+from hardware_targets.sample_file import steps_of_samples
 from hardware_targets.spinnaker.describe import describe_tables
-from hardware_targets.spinnaker.spynnaker_export import (
-    ABOUT_NAME,
-    HEADER_NAME,
-    SAMPLES_NAME,
-    SCRIPT_NAME,
-    TABLES_NAME,
-)
+from hardware_targets.spinnaker.spynnaker_export import ABOUT_NAME, HEADER_NAME, TABLES_NAME
 from hardware_targets.spinnaker.table_comparison import compare_words, read_written
 from hardware_targets.spinnaker.tables import Tables, restore_tables
-from hardware_targets.vendor_process import run_session, version_in
+from hardware_targets.vendor_python import MISSING, VendorPython
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.target import Traces
-from toolchain.errors import BundleError, InputError, MissingDependencyError, UnansweredError
+from toolchain.errors import BundleError, MissingDependencyError, UnansweredError
 
 INTERPRETER_VARIABLE = "DELAYLINE_SPYNNAKER_PYTHON"
 REMEDY = f"`pip install 'delayline[spinnaker]'`, or set {INTERPRETER_VARIABLE} to a Python that has it"
 MAPPING_REMEDY = "deploy with --no-vendor and run spynnaker/network.py of the bundle to see more"
 BOARD_REMEDY = "name a board in ~/.spynnaker.cfg, and run spynnaker/network.py of the bundle to see more"
-_MISSING = 4  # exit code of the exported script
+SPYNNAKER = VendorPython(
+    "sPyNNaker", "sPyNNaker", INTERPRETER_VARIABLE, REMEDY, when_slow="raise it with --vendor-timeout"
+)
 
 
 def compare_tables(exported: Path, tables: Tables, *, timeout_s: float, python: str | None = None) -> TableComparison:
@@ -64,8 +58,10 @@ def compare_tables(exported: Path, tables: Tables, *, timeout_s: float, python: 
     """
     with tempfile.TemporaryDirectory(prefix="delayline-spynnaker-") as scratch:
         home, output = Path(scratch), Path(scratch) / "written"
-        # The script makes a home of its own for the virtual board; this one is for whatever comes before.
-        _run_script(exported, ["--virtual", str(output)], home, timeout_s, python, {"HOME": scratch}, MAPPING_REMEDY)
+        # The script makes a home of its own for the virtual board, in TMPDIR: it goes with this folder also where the
+        # script is killed; HOME is for whatever comes before.
+        places = {"HOME": scratch, "TMPDIR": scratch}
+        _run_script(exported, ["--virtual", str(output)], home, timeout_s, python, places, MAPPING_REMEDY)
         try:
             written = read_written(output)
         except (OSError, KeyError, TypeError, ValueError, sqlite3.Error) as error:
@@ -91,12 +87,7 @@ def run_board(exported: Path, *, samples: int, timeout_s: float, python: str | N
         such a run leaves, InputError if `samples` is out of range.
     """
     about = _about(exported)
-    try:
-        n_samples, n_steps = read_extent(exported / SAMPLES_NAME)
-    except UNREADABLE as error:
-        raise BundleError(f"bundle {exported / SAMPLES_NAME}: not usable: {error}; deploy again") from error
-    if not 1 <= samples <= n_samples:
-        raise InputError(f"spinnaker: {samples} samples asked for, the folder has {n_samples}; ask for 1..{n_samples}")
+    n_steps = steps_of_samples(exported, samples, SPYNNAKER.vendor)
     with tempfile.TemporaryDirectory(prefix="delayline-spynnaker-") as scratch:
         output = Path(scratch) / "traces.npz"
         arguments = ["--samples", str(samples), "--out", str(output)]
@@ -139,32 +130,6 @@ def describe_exported(folder: Path, *, rows: int) -> str:
     return describe_tables(exported_tables(folder), rows=rows)
 
 
-def spynnaker_version() -> str | None:
-    """Version of sPyNNaker where it would run, or None; imports nothing of it."""
-    return _find_version(_interpreter(None))[0]
-
-
-def spynnaker_status() -> str:
-    """One line for `doctor`: the version and the interpreter, or what is missing and the remedy."""
-    python = _interpreter(None)
-    version, problem = _find_version(python)
-    return f"sPyNNaker {version} in {python}" if version else problem
-
-
-def _find_version(python: str) -> tuple[str | None, str]:
-    """Version in an interpreter, or None and why not."""
-    try:
-        version = version_in(python, "sPyNNaker")
-    except (OSError, subprocess.TimeoutExpired) as error:
-        name = type(error).__name__
-        return None, f"{INTERPRETER_VARIABLE}={python} does not run ({name}); name a Python interpreter"
-    return (version, "") if version else (None, f"sPyNNaker is not installed in {python}; {REMEDY}")
-
-
-def _interpreter(python: str | None) -> str:
-    return python or os.environ.get(INTERPRETER_VARIABLE) or sys.executable
-
-
 def _about(exported: Path) -> dict[str, Any]:
     """What network.json says that is needed here."""
     try:
@@ -186,26 +151,12 @@ def _run_script(
     remedy: str,
 ) -> None:
     """Run the script of a folder; MissingDependencyError says why there is no result, and the remedy."""
-    script = exported.resolve() / SCRIPT_NAME
-    if not script.is_file():
-        raise BundleError(f"bundle {exported}: {SCRIPT_NAME} is missing; deploy again")
-    if not (math.isfinite(timeout_s) and timeout_s > 0):
-        raise InputError(f"spinnaker: --vendor-timeout {timeout_s} must be finite and above 0 s")
-    python = _interpreter(python)
     # No bytecode: the folder stays as its manifest describes it.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **home}
-    try:
-        ended = run_session([python, str(script), *arguments], scratch, timeout_s, environment=environment)
-    except OSError as error:
+    ended = SPYNNAKER.run(exported, arguments, scratch, timeout_s, python=python, environment=environment)
+    if ended.code == MISSING:
         raise MissingDependencyError(
-            f"sPyNNaker: interpreter {python} does not start ({error.strerror}); {REMEDY}"
-        ) from error
-    if ended.code is None:
-        raise UnansweredError(
-            f"sPyNNaker: no result after the limit of {timeout_s:g} s{f' (last: {ended.last})' if ended.last else ''}; "
-            "raise it with --vendor-timeout"
+            f"sPyNNaker: {SPYNNAKER.interpreter(python)} cannot import it ({ended.last}); {REMEDY}"
         )
-    if ended.code == _MISSING:
-        raise MissingDependencyError(f"sPyNNaker: {python} cannot import it ({ended.last}); {REMEDY}")
     if ended.code != 0:
         raise UnansweredError(f"sPyNNaker: the run {ended.said().rstrip(':.')}; {remedy}")

@@ -98,7 +98,8 @@ def _region_difference(
     name: str, core: TableCore, ours: U32, theirs: U32 | None, matrices: list[_Matrix]
 ) -> str | None:
     if theirs is None:
-        return f"{name}: sPyNNaker has no such region"
+        # A region without a word, where no synapse is left, is none that it writes.
+        return f"{name}: sPyNNaker has no such region" if ours.size else None
     if theirs.size != ours.size:
         return f"{name}: sPyNNaker has {theirs.size} words, ours are {ours.size}"
     if name == SYN_BLOCKS:
@@ -133,7 +134,8 @@ def _matrices(core: TableCore, tables: Tables) -> Iterator[_Matrix]:
     by_key = {keys.key: name for name, keys in tables.keys.items()}
     addresses = table[2 + 5 * table[0] :]
     starts = sorted({(a >> 8) * 16 // WORD_BYTES for a in addresses if a >> 8 != NO_ROWS})
-    ends = dict(zip(starts, [*starts[1:], core.regions[SYN_BLOCKS].size], strict=True))
+    # A core onto which no synapse is left has no matrix, and so no start.
+    ends = dict(zip(starts, [*starts, core.regions[SYN_BLOCKS].size][1:], strict=True))
     for entry in range(table[0]):
         key, _, third, _, _ = table[2 + 5 * entry : 7 + 5 * entry]
         for address in addresses[third & 0x1FFF : (third & 0x1FFF) + (third >> 16)]:

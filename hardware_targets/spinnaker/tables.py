@@ -20,7 +20,8 @@ from hardware_targets.spinnaker.keys import VertexKeys
 from hardware_targets.spinnaker.limits import WORD_BYTES
 from hardware_targets.spinnaker.memory import aligned, matrix_shapes
 from hardware_targets.spinnaker.placing import Place
-from hardware_targets.spinnaker.plan import DELAYED, Plan, PlannedCore
+from hardware_targets.spinnaker.plan import Plan, PlannedCore
+from hardware_targets.spinnaker.planner import DELAYED
 from hardware_targets.spinnaker.population_table import Address, TableEntry, population_table
 from hardware_targets.spinnaker.pynn_view import synapse_lists
 from hardware_targets.spinnaker.synapse_parameters import synapse_parameters
@@ -31,6 +32,10 @@ U32 = NDArray[np.uint32]
 SYNAPSE_PARAMS, POP_TABLE, SYN_BLOCKS, DELAY_PARAMS = "SynapseParams", "PopTable", "SynBlocks", "delay_params"
 """Regions, as sPyNNaker calls them."""
 PARAMETER_WORDS = {SYNAPSE_PARAMS: 9, DELAY_PARAMS: 9}
+COMPLETE: tuple[set[str], ...] = (set(), {DELAY_PARAMS}, {SYNAPSE_PARAMS, POP_TABLE, SYN_BLOCKS})
+"""Regions of a core with a spike source, a delay extension and neurons."""
+BITS_IN_WORD = 32
+LARGEST_WORD = 0xFFFFFFFF
 REGIONS = (SYNAPSE_PARAMS, POP_TABLE, SYN_BLOCKS, DELAY_PARAMS)
 
 
@@ -78,23 +83,60 @@ def restore_tables(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]
     """Rebuild what `Tables.arrays` returned; BundleError if it is damaged."""
     try:
         cores = []
-        for entry in header["cores"]:
-            place = None if entry["place"] is None else Place(**entry["place"])
-            core = PlannedCore(**{**entry, "place": place})
+        for core in _restore_cores(header["cores"]):
             names = {name: f"{core.vertex}.{core.index}.{name}" for name in REGIONS}
             regions = {name: arrays[key] for name, key in names.items() if key in arrays}
             for name, words in regions.items():
                 if words.dtype != np.uint32 or words.ndim != 1:
                     raise ValueError(f"{names[name]} is {words.dtype}{words.shape}, must be words in one row")
                 _check_words(names[name], name, words)
+            if set(regions) not in COMPLETE:
+                raise ValueError(f"core {core.index} of {core.vertex} has {', '.join(regions)} alone")
             cores.append(TableCore(core, regions))
-        keys = {
-            name: VertexKeys(**{**entry, "core_keys": tuple(entry["core_keys"])})
-            for name, entry in header["keys"].items()
-        }
-        return Tables(tuple(cores), keys, tuple(header["misplaced"]))
-    except (KeyError, TypeError, ValueError) as error:
+        keys = {name: _restore_keys(name, entry, cores) for name, entry in header["keys"].items()}
+        misplaced = header["misplaced"]
+        if not isinstance(misplaced, list) or not all(isinstance(name, str) for name in misplaced):
+            raise ValueError(f"misplaced {misplaced!r} is no list of names")
+        return Tables(tuple(cores), keys, tuple(misplaced))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"tables in the bundle are damaged: {error}; deploy again") from error
+
+
+def _restore_cores(entries: Any) -> list[PlannedCore]:
+    """Cores of a header, numbered within their vertex."""
+    if not isinstance(entries, list) or not entries:
+        raise ValueError("there is no list of cores")
+    found: list[PlannedCore] = []
+    for entry in entries:
+        for field in ("vertex", "population"):
+            if not isinstance(entry[field], str):
+                raise ValueError(f"{field} {entry[field]!r} of a core is no name")
+        where = f"core of {entry['vertex']}"
+        place = None
+        if entry["place"] is not None:
+            place = Place(**{axis: _whole(f"{axis} of a {where}", entry["place"][axis]) for axis in ("x", "y", "core")})
+        numbers = {field: _whole(f"{field} of a {where}", entry[field]) for field in ("index", "first", "last")}
+        core = PlannedCore(**{**entry, **numbers, "place": place})
+        if core.index != sum(other.vertex == core.vertex for other in found) or core.first > core.last:
+            raise ValueError(f"{where} with the number {core.index} holds neurons {core.first}..{core.last}")
+        found.append(core)
+    return found
+
+
+def _restore_keys(name: str, entry: Mapping[str, Any], cores: list[TableCore]) -> VertexKeys:
+    """Keys of a vertex, one for each of its cores."""
+    each = tuple(_whole(f"a key of {name}", key) for key in entry["core_keys"])
+    if len(each) != sum(core.core.vertex == name for core in cores):
+        raise ValueError(f"{name} has {len(each)} keys, but not as many cores")
+    key, mask = (_whole(f"{field} of {name}", entry[field]) for field in ("key", "mask"))
+    bits = _whole(f"atom_bits of {name}", entry["atom_bits"], BITS_IN_WORD)
+    return VertexKeys(key, mask, bits, each)
+
+
+def _whole(what: str, value: object, most: int = LARGEST_WORD) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise ValueError(f"{what} is {value!r}, must be a whole number from 0 to {most}")
+    return value
 
 
 def _check_words(where: str, region: str, words: U32) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,13 @@ from hardware_targets.rounded_delays import round_delays
 from hardware_targets.spinnaker.integer_network import IntegerNetwork
 from hardware_targets.spinnaker.limits import BOARD, SpinnakerLimits, read_limits
 from hardware_targets.spinnaker.quantised import SpinnakerQuantised, restore
-from toolchain.deployment.abilities import TableComparison
+from toolchain.cost.content import Cost
+from toolchain.deployment.abilities import ChipWeights, Replay, TableComparison
 from toolchain.deployment.imperfections import Imperfections
 from toolchain.deployment.plan import NetworkPlan
+from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import (
+    NOTHING_ASKED,
     CoreUse,
     EmulatedResponses,
     Placement,
@@ -31,6 +34,10 @@ from toolchain.network import Network
 from toolchain.objective import Reading
 from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
+
+if TYPE_CHECKING:
+    from hardware_targets.spinnaker.plan import Plan
+    from hardware_targets.spinnaker.problem import Problem
 
 
 class SpinnakerTarget:
@@ -55,11 +62,14 @@ class SpinnakerTarget:
         """Largest slot that 32 neurons on a core can have without a delay extension; from the limit file."""
         return self._limits["slot_max"]
 
-    def check_budget(self, *, cores: int | None, chips: int | None) -> None:
-        """Refuse a budget of cores, as nothing is pruned for this target, and more chips than any machine has."""
+    def check_budget(self, *, cores: int | None, request: PlacementRequest) -> None:
+        """Refuse a budget of cores, as nothing is pruned here, more chips than any machine has and overfull cores."""
+        from hardware_targets.spinnaker.planner import check_neurons
+
         if cores is not None:
             raise InputError(_NOT_PRUNED.format(option=f"--cores {cores}"))
-        self._boards(chips)
+        self._boards(request.chips)
+        check_neurons(self._limits, request.neurons_per_core)
 
     def prune(
         self,
@@ -137,15 +147,16 @@ class SpinnakerTarget:
 
     def observe_quantised(self, quantised: Quantised, spikes: SpikeTrains) -> Observed:
         """Emulate a network."""
-        from hardware_targets.spinnaker.observation import observe
-
-        return observe(_spinnaker(quantised).integers, spikes)
-
-    def units_of_v(self, quantised: Quantised, population: str) -> float:
-        """Units of s16.15 in the scale, mV."""
+        from hardware_targets.observation import observe
+        from hardware_targets.spinnaker.emulator import Emulator
         from hardware_targets.spinnaker.integer_network import ONE
 
-        return ONE * _spinnaker(quantised).integers[population].scale
+        integers = _spinnaker(quantised).integers
+        emulator = Emulator(integers)
+        # Synaptic values of both types and v take 4 bytes each, a spike 1.
+        return observe(
+            lambda some: emulator.run(some, traces=True), integers.simulated, spikes, one=ONE, bytes_per_neuron=13
+        )
 
     def mismatched(self, quantised: Quantised, wrong: Imperfections) -> SpinnakerQuantised:
         """Other thresholds, weights and delays."""
@@ -154,18 +165,22 @@ class SpinnakerTarget:
         ours = _spinnaker(quantised)
         return replace(ours, integers=mismatched(ours.integers, wrong))
 
-    def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
+    def place(
+        self, quantised: Quantised, *, spikes: SpikeTrains | None = None, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put neurons on cores as sPyNNaker does; it does not ask how much they spike."""
         from hardware_targets.spinnaker.problem import problem_of_network
 
-        return self._placement(problem_of_network(_spinnaker(quantised).integers), chips)
+        return _placement(self._plan(problem_of_network(_spinnaker(quantised).integers), request))
 
-    def place_plan(self, plan: NetworkPlan, *, clip_delays: bool, chips: int | None = None) -> Placement:
+    def place_plan(
+        self, plan: NetworkPlan, *, clip_delays: bool, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put a network on cores that is not trained yet."""
         from hardware_targets.spinnaker.problem import problem_of_plan
 
         problem = problem_of_plan(plan)
-        return self._placement(problem.cut_at(self.largest_slot() + 1) if clip_delays else problem, chips)
+        return _placement(self._plan(problem.cut_at(self.largest_slot() + 1) if clip_delays else problem, request))
 
     def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
         """Run all samples in the chip's integers; `strict` refuses a saturated ring buffer and a wrapped state."""
@@ -181,7 +196,7 @@ class SpinnakerTarget:
             for p in ours.integers.simulated
         }
         first_spikes = result.first_spikes[ours.trained.readout.name]
-        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts)
+        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts, result.neuron_counts)
 
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples; u is the difference of excitatory and inhibitory current that the membrane takes."""
@@ -198,6 +213,50 @@ class SpinnakerTarget:
         """Nothing to compare: a delay extension re-emits every spike on time, and no neuron is added."""
         return None
 
+    def weights_on_chip(self, quantised: Quantised, projection: str) -> ChipWeights:
+        """What integer weights stand for."""
+        from hardware_targets.spinnaker.replay import weights_on_chip
+
+        ours = _spinnaker(quantised)
+        return weights_on_chip(ours.integers, ours.trained, projection)
+
+    def v_scale(self, quantised: Quantised, population: str) -> float:
+        """Voltages are s16.15, in mV."""
+        from hardware_targets.spinnaker.integer_network import ONE
+
+        return ONE * _spinnaker(quantised).integers[population].scale
+
+    def replay(
+        self,
+        quantised: Quantised,
+        population: str,
+        neuron: int,
+        spikes: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]],
+        n_steps: int,
+    ) -> Replay:
+        """Compute one neuron from given spikes."""
+        from hardware_targets.spinnaker.replay import replay
+
+        return replay(_spinnaker(quantised).integers, population, neuron, spikes, n_steps)
+
+    def cost(
+        self,
+        quantised: Quantised,
+        placement: Placement,
+        *,
+        spikes: SpikeTrains,
+        emulated: EmulatedResponses,
+        traced: SpikeTrains,
+        traces: Traces,
+    ) -> Cost:
+        """Count events by the placement, and estimate energy and time from the constants of the chip."""
+        from hardware_targets.spinnaker.cost import network_cost
+
+        network = _spinnaker(quantised).integers
+        return network_cost(
+            network, placement, self._limits, spikes=spikes, emulated=emulated, traced=traced, traces=traces
+        )
+
     def export(
         self,
         quantised: Quantised,
@@ -206,22 +265,29 @@ class SpinnakerTarget:
         folder: Path,
         *,
         readout: Reading,
+        request: PlacementRequest = NOTHING_ASKED,
     ) -> Path:
         """Write the sPyNNaker folder: script, lists, and the tables that cores read."""
+        from hardware_targets.spinnaker.problem import problem_of_network
         from hardware_targets.spinnaker.spynnaker_export import write_spynnaker_folder
 
-        ours = _spinnaker(quantised)
+        integers = _spinnaker(quantised).integers
         exported = folder / self.vendor
-        write_spynnaker_folder(ours.integers, self._plan(ours), spikes, labels, exported, readout=readout)
+        plan = self._plan(problem_of_network(integers), request)
+        write_spynnaker_folder(integers, plan, spikes, labels, exported, readout=readout)
         return exported
 
-    def compare_tables(self, quantised: Quantised, exported: Path, *, timeout_s: float) -> TableComparison:
+    def compare_tables(
+        self, quantised: Quantised, exported: Path, *, timeout_s: float, request: PlacementRequest = NOTHING_ASKED
+    ) -> TableComparison:
         """Let sPyNNaker map the folder on a virtual board."""
+        from hardware_targets.spinnaker.problem import problem_of_network
         from hardware_targets.spinnaker.spynnaker_runner import compare_tables
         from hardware_targets.spinnaker.tables import build_tables
 
-        ours = _spinnaker(quantised)
-        return compare_tables(exported, build_tables(ours.integers, self._plan(ours)), timeout_s=timeout_s)
+        integers = _spinnaker(quantised).integers
+        plan = self._plan(problem_of_network(integers), request)
+        return compare_tables(exported, build_tables(integers, plan), timeout_s=timeout_s)
 
     def run_vendor(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
         """SPyNNaker simulates nothing by itself: it needs a board (`run_hardware`)."""
@@ -244,26 +310,26 @@ class SpinnakerTarget:
 
     def vendor_status(self) -> str:
         """Version of sPyNNaker, or the remedy where it is missing."""
-        from hardware_targets.spinnaker.spynnaker_runner import spynnaker_status
+        from hardware_targets.spinnaker.spynnaker_runner import SPYNNAKER
 
-        return spynnaker_status()
+        return SPYNNAKER.status()
 
     def vendor_present(self) -> bool:
         """Whether sPyNNaker is installed."""
-        from hardware_targets.spinnaker.spynnaker_runner import spynnaker_version
+        from hardware_targets.spinnaker.spynnaker_runner import SPYNNAKER
 
-        return spynnaker_version() is not None
+        return SPYNNAKER.version() is not None
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> SpinnakerQuantised:
         """Rebuild a quantised network from a bundle, checking every shape and range in it."""
         return restore(arrays, header)
 
-    def _plan(self, ours: SpinnakerQuantised, chips: int | None = None) -> Any:
+    def _plan(self, problem: Problem, request: PlacementRequest) -> Plan:
+        """The plan of a problem: the same one for the same request."""
         from hardware_targets.spinnaker.plan import make_plan
-        from hardware_targets.spinnaker.problem import problem_of_network
 
-        boards, version = self._boards(chips)
-        return make_plan(problem_of_network(ours.integers), self._limits, boards=boards, version=version)
+        boards, version = self._boards(request.chips)
+        return make_plan(problem, self._limits, boards=boards, version=version, neurons=request.neurons_per_core)
 
     def _boards(self, chips: int | None) -> tuple[int | None, int]:
         """Boards and their version for so many chips: a small board has 4, a large one 48."""
@@ -278,26 +344,25 @@ class SpinnakerTarget:
             )
         return (1, 3) if chips <= limits.board(3).n_chips else (-(-chips // large), BOARD)
 
-    def _placement(self, problem: Any, chips: int | None) -> Placement:
-        from hardware_targets.spinnaker.plan import make_plan
 
-        boards, version = self._boards(chips)
-        plan = make_plan(problem, self._limits, boards=boards, version=version)
-        numbers = {place: i for i, place in enumerate(plan.board.cores)}
-        cores = []
-        for number, core in enumerate(plan.cores):
-            place, use = core.place, plan.use[core.vertex]
-            cores.append(
-                CoreUse(
-                    place.core if place else number,
-                    core.vertex,
-                    core.first,
-                    core.last,
-                    {"neurons_per_core": core.size, "dtcm_bytes": use.dtcm},
-                    numbers[place.x, place.y] if place else 0,
-                )
+def _placement(plan: Plan) -> Placement:
+    """A plan in the words of the pipeline; without places cores and chips are counted from 0."""
+    numbers = {place: i for i, place in enumerate(plan.board.cores)}
+    cores = []
+    for number, core in enumerate(plan.cores):
+        place, use = core.place, plan.use[core.vertex]
+        cores.append(
+            CoreUse(
+                place.core if place else number,
+                core.vertex,
+                core.first,
+                core.last,
+                {"neurons_per_core": core.size, "dtcm_bytes": use.dtcm},
+                numbers[place.x, place.y] if place else 0,
+                position=(place.x, place.y) if place else None,
             )
-        return Placement(tuple(cores), plan.resources, plan.reasons)
+        )
+    return Placement(tuple(cores), plan.resources, plan.reasons)
 
 
 _NOT_PRUNED = "{option}: synapses are pruned for the memory of Loihi's cores, here a chip has 118 MiB; leave it out"

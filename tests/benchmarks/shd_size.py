@@ -71,11 +71,13 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def make_set(folder: Path, share: float) -> None:
-    """Both files, of this share of SHD's size."""
+def make_set(folder: Path, share: float, only: str | None = None) -> None:
+    """Both files, of this share of SHD's size, or only one of them."""
     random = np.random.default_rng(0)
     tracks = random.uniform((0.05, 0, 0.02, 5), (0.75, UNITS, 0.08, 30), size=(CLASSES, TRACKS, 4))
     for name, n in (("shd_train.h5", TRAIN), ("shd_test.h5", TEST)):
+        if only not in (None, name):
+            continue
         with SpikeFileWriter(
             folder / name, n_units=UNITS, label_names=[f"class {c}" for c in range(CLASSES)], real=False,
             what="Poisson-like noise of SHD's size", attributes={"generator": "tests.benchmarks.shd_size", "seed": 0},

@@ -19,6 +19,8 @@ from tests.cli.runner import Finished, run_cli
 from tests.conftest import MODELS
 from toolchain.training.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 Cli = Callable[..., Finished]
 
 
@@ -215,7 +217,10 @@ def test_bundle_that_is_none_or_was_changed(cli: Cli, run: RunFolder) -> None:
     bundle = run.path / "loihi2"
     one_line(cli("validate", str(bundle), "--on", "lavva"), 2, "device 'lavva' does not exist", "emulator, lava")
     one_line(cli("validate", str(bundle), "--on", "emulator", "--samples", "301"), 2, "1..300")
-    one_line(cli("validate", str(bundle), "--samples", "9"), 2, "--vendor-samples", "1..8")
+    one_line(cli("validate", str(bundle), "--on", "lava", "--samples", "301"), 2, "1..300")
+    one_line(cli("validate", str(bundle), "--on", "emulator", "--set", "tests"), 2, "none of test, valid, train")
+    one_line(cli("validate", str(bundle), "--on", "nobody:chip"), 4, "cannot be loaded", "leave it out")
+    one_line(cli("validate", str(bundle), "--on", "emulator", "--junit", str(bundle)), 2, "is a folder")
     (bundle / "report.json").write_text("{")
     one_line(cli("report", str(bundle)), 2, "report.json is damaged")
     one_line(cli("validate", str(bundle), "--on", "emulator"), 2, "report.json was changed")

@@ -224,3 +224,26 @@ def test_a_run_that_does_not_fit_is_said_to_programs_too(cli: Cli, trained_run: 
     content = json.loads(once.out)
     assert (content["fits"], content["exceeded"], content["changes"]) == (False, None, [])
     assert "its neurons spike once a sample" in content["message"]
+
+
+def test_neurons_a_core_can_be_asked_for(cli: Cli) -> None:
+    on_spinnaker = ("deploy", "digits", "--dry-run", "--target", "spinnaker1", "--neurons-per-core")
+    out = cli(*on_spinnaker, "hidden=50", "--neurons-per-core", "input=30").out
+    assert "  hidden: 128 neurons, 3 cores with 28 to 50 of them\n    50 neurons a core, as was asked for" in out
+    assert "  input: 64 neurons, 3 cores with 4 to 30 of them\n    30 neurons a core, as was asked for" in out
+    for asked, target, words in (
+        ("hiden=50", "spinnaker1", "--neurons-per-core hiden=50: no such population; did you mean 'hidden'?"),
+        ("hidden", "spinnaker1", "--neurons-per-core hidden: must be a population, = and a whole number"),
+        ("hidden=300", "spinnaker1", "neurons per core of hidden: 300 is not in 1..256"),
+        ("hidden=50", "loihi2", "--neurons-per-core hidden=50: on loihi2 a core takes as many neurons as"),
+    ):
+        refused = cli("deploy", "digits", "--dry-run", "--target", target, "--neurons-per-core", asked)
+        assert (refused.code, refused.out) == (2, "")
+        assert refused.err.startswith(f"InputError: {words}")
+        assert refused.err.count("\n") == 1
+
+
+def test_chips_of_several_boards_are_counted(cli: Cli) -> None:
+    """Which chips of several boards are taken only the vendor's tools know, but not that it is one."""
+    many = ("deploy", "digits", "--dry-run", "--target", "spinnaker1", "--chips", "96", "--neurons-per-core")
+    assert cli(*many, "hidden=1").out.startswith("digits on spinnaker1: fits, 130 cores of 9 chips\n")

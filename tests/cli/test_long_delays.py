@@ -10,6 +10,8 @@ import pytest
 
 from tests.cli.runner import Finished, run_cli
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 Cli = Callable[..., Finished]
 RUN = "runs/sequence-1"
 LONG = (
@@ -76,7 +78,7 @@ def test_extended_delays_have_their_cost_in_the_resources(cli: Cli) -> None:
     ladder = {r["rung"]: r["accuracy"] for r in content["ladder"]}
     assert ladder["rounded_delays"] == ladder["float"]
     scored = cli("validate", f"{RUN}/loihi2", "--on", "emulator", "--json")
-    assert json.loads(scored.out)["accuracy"] == ladder["emulator"]
+    assert json.loads(scored.out)["ladder"][0]["accuracy"] == ladder["emulator"]
 
 
 @pytest.mark.slow
@@ -87,4 +89,5 @@ def test_extended_delays_pass_against_lava(cli: Cli) -> None:
     assert deployed.out.startswith("verdict: pass")
     assert "every spike, u and v equals lava on 1 samples" in deployed.out
     again = cli("validate", f"{RUN}/loihi2", "--samples", "1")
-    assert (again.code, "every spike, u and v equals the emulator's" in again.out) == (0, True)
+    assert again.code == 0, again.out
+    assert again.out.count("equals the emulator's") == 1

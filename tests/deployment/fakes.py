@@ -1,4 +1,4 @@
-"""A target whose vendor code is a copy of the emulator, with faults that a test plants."""
+"""What tests of deployment put in place of others: a vendor with planted faults, a listener that says nothing."""
 
 from __future__ import annotations
 
@@ -69,3 +69,7 @@ class CarelessTarget(FaultyVendor):
         )
         projections = tuple(replace(p, exponent=7) for p in quantised.integers.projections)
         return replace(quantised, integers=replace(quantised.integers, projections=projections))
+
+
+def silent(text: str) -> None:
+    """Say nothing of the progress."""

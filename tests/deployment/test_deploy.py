@@ -11,20 +11,16 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.deployment.fakes import FaultyVendor
+from tests.deployment.fakes import FaultyVendor, silent
+from tests.validation.bundles import validated
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.deployment.target import Traces
 from toolchain.errors import InputError, MissingDependencyError, TargetLimitError
 from toolchain.storage import write_atomically
 from toolchain.training.run_folder import RunFolder
-from toolchain.validation.validate import validate
 
 RUNGS = ["float", "rounded_delays", "quantised_weights", "quantised_constants", "emulator", "vendor"]
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 @pytest.fixture
@@ -131,9 +127,8 @@ def test_deploying_twice_gives_the_same_numbers(run: RunFolder) -> None:
 def test_emulator_validation_repeats_the_rung(run: RunFolder) -> None:
     folder, _ = deploy(run, FaultyVendor(), Options(), silent)
     rung = next(r for r in content(folder)["ladder"] if r["rung"] == "emulator")
-    result = validate(folder, "emulator", samples=None, timeout_s=1)
-    assert (result.accuracy, result.samples) == (rung["accuracy"], rung["samples"])
-    assert json.loads((folder / "validation-emulator.json").read_text())["accuracy"] == rung["accuracy"]
+    (again,) = validated(folder, "emulator").ladder
+    assert (again.accuracy, again.samples) == (rung["accuracy"], rung["samples"])
 
 
 def test_more_vendor_samples_than_there_are_is_refused(run: RunFolder) -> None:

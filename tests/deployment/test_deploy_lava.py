@@ -17,20 +17,17 @@ import pytest
 import yaml
 
 from tests.conftest import MODELS
+from tests.deployment.fakes import silent
+from tests.validation.bundles import validated
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.deployment.target import find_target
 from toolchain.recipe import parse_recipe, read_recipe
 from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.trainer import prepare, train
-from toolchain.validation.validate import validate
 
 RUNGS = ["float", "rounded_delays", "quantised_weights", "quantised_constants", "emulator", "vendor"]
 FIRST_NETWORK = Path(__file__).parents[2] / "docs" / "first_network.md"
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 @pytest.mark.lava
@@ -44,9 +41,9 @@ def test_trained_network_passes_against_lava(tmp_path: Path, trained_run: RunFol
     assert found["vendor_equal"] is True
     assert (found["vendor_samples"], found["first_divergence"]) == (8, None)
     assert [r["rung"] for r in found["ladder"]] == RUNGS
-    result = validate(folder, "lava", samples=3, timeout_s=120)
-    assert result.equal is True
-    assert result.samples == 3
+    result = validated(folder, "lava", samples=3).of("lava")
+    assert (result.equal, result.samples) == (True, 3)
+    assert result.compared == "every u, v, spikes of hidden; every u, v, spikes of output"
 
 
 @pytest.mark.lava
@@ -94,8 +91,9 @@ def test_network_read_by_its_first_spike_passes_against_lava(tmp_path: Path) -> 
     script = [sys.executable, str(folder / "lava" / "network.py"), "--samples", "8"]
     said = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True).stdout
     assert f"accuracy {rungs['vendor']:.4f}" in said
-    assert validate(folder, "lava", samples=3, timeout_s=120).equal is True
-    assert validate(folder, "emulator", samples=None, timeout_s=60).accuracy == rungs["emulator"]
+    found = validated(folder, "emulator", "lava", samples=3)
+    assert found.of("lava").equal is True
+    assert found.losses["lava"].points == 0
 
 
 @pytest.mark.lava

@@ -11,21 +11,23 @@ import numpy as np
 import pytest
 
 from tests.conftest import MODELS
+from tests.deployment.fakes import silent
+from tests.validation.bundles import validated
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
+from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import Target, find_target
+from toolchain.devices.device import Deployed
+from toolchain.devices.own import MappingDevice
 from toolchain.errors import InputError
 from toolchain.recipe import read_recipe
 from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.trainer import prepare, train
-from toolchain.validation.validate import validate
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 RUNGS = ["float", "rounded_delays", "quantised_weights", "quantised_constants", "emulator"]
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 def run_of(path: Path, *overrides: str) -> RunFolder:
@@ -76,7 +78,7 @@ def test_a_bundle_computes_what_was_deployed_and_loses_nothing(run: RunFolder) -
     rungs = {r.rung: r.accuracy for r in report.ladder}
     assert abs(rungs["float"] - rungs["emulator"]) <= 0.005
     assert report.reasons == ["not compared with spynnaker: no vendor samples were asked for"]
-    assert validate(folder, "emulator", samples=None, timeout_s=60).accuracy == rungs["emulator"]
+    assert validated(folder, "emulator").ladder[0].accuracy == rungs["emulator"]
     longest = max(int(p.slots().max()) for p in read_bundle(folder).quantised.rounded.projections)
     assert 200 < longest <= 250
 
@@ -86,29 +88,46 @@ class OtherTables:
 
     def __init__(self) -> None:
         self._target = target()
+        self.asked: list[PlacementRequest] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._target, name)
 
-    def compare_tables(self, quantised: Any, exported: Path, *, timeout_s: float) -> TableComparison:
+    def compare_tables(
+        self, quantised: Any, exported: Path, *, timeout_s: float, request: PlacementRequest
+    ) -> TableComparison:
+        self.asked.append(request)
         return TableComparison(False, 100, 10, "core 3, PopTable, word 4: theirs 00000001, ours 00000000")
 
 
-def test_other_tables_fail_and_are_named(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_tables_fail_and_are_named(run: RunFolder) -> None:
     folder, report = deploy(run, OtherTables(), Options(), silent)
     assert report.verdict == "fail"
     assert report.reasons == ["spynnaker writes other tables: core 3, PopTable, word 4: theirs 00000001, ours 00000000"]
     assert "writes other tables: core 3" in (folder / "report.html").read_text()
-    monkeypatch.setattr("toolchain.deployment.bundle.find_target", lambda name: OtherTables())
-    found = validate(folder, "spynnaker", samples=None, timeout_s=60)
-    assert (found.equal, found.accuracy) == (False, None)
-    assert found.to_json()["tables"]["difference"].startswith("core 3")
+    found = validated(folder, "tests.devices.chips:other_tables")
+    assert (found.of("other_tables").equal, found.ladder, found.passed) == (False, [], False)
+    assert found.to_json()["devices"][0]["tables"]["difference"].startswith("core 3")
+
+
+def test_a_bundle_is_compared_with_the_placement_that_was_asked_for(run: RunFolder) -> None:
+    other = OtherTables()
+    folder, report = deploy(run, other, Options(chips=4, neurons_per_core={"hidden": 8}), silent)
+    assert {r.name: r.limit for r in report.placement.resources}["chips"] == 4
+    assert json.loads((folder / "spynnaker" / "network.json").read_text())["board_version"] == 3
+    asked = PlacementRequest(4, {"hidden": 8})
+    bundle = read_bundle(folder)
+    assert bundle.request == asked
+    deployed = Deployed(other, bundle.quantised, bundle.recipe, bundle.request)
+    MappingDevice(other).compare(deployed, folder / "spynnaker", timeout_s=60)
+    assert other.asked == [asked] * 2
+    assert "8 neurons a core, as was asked for" in (folder / "report.html").read_text()
 
 
 def test_samples_of_tools_that_run_none_are_refused(run: RunFolder) -> None:
     folder, _ = deploy(run, target(), Options(vendor_samples=0), silent)
-    with pytest.raises(InputError, match="--samples 3: spynnaker lays a network out and runs no sample here"):
-        validate(folder, "spynnaker", samples=3, timeout_s=60)
+    with pytest.raises(InputError, match="--samples 3: spynnaker lays a network out and runs no sample; leave it out"):
+        validated(folder, "spynnaker", samples=3)
 
 
 @pytest.mark.parametrize("forward", ["rounded", "emulator"])

@@ -16,7 +16,8 @@ import yaml
 
 from hardware_targets.loihi.target import LoihiQuantised
 from tests.conftest import MODELS
-from tests.deployment.fakes import FaultyVendor
+from tests.deployment.fakes import FaultyVendor, silent
+from tests.validation.bundles import validated
 from toolchain.deployment.bundle import MANIFEST, NETWORK, read_bundle
 from toolchain.deployment.deploy import Options, deploy, prepare
 from toolchain.deployment.target import Quantised, Traces
@@ -28,13 +29,10 @@ from toolchain.training.chip import complete_recipe
 from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.trainer import prepare as prepare_training
 from toolchain.training.trainer import train
-from toolchain.validation.validate import validate
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 EXTEND = Options(extend_delays=True)
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 def long_recipe(*more: str) -> Recipe:
@@ -96,7 +94,7 @@ def test_relays_pass_and_stay_out_of_the_pictures(run: RunFolder) -> None:
     assert "hidden" in spikes[0]
     assert "+" not in re.sub(r"<[^>]*>", "", spikes[0])
     assert "An extended one is beyond the slots of a synapse" in page
-    assert validate(folder, "emulator", samples=None, timeout_s=1).accuracy == accuracy["emulator"]
+    assert validated(folder, "emulator").ladder[0].accuracy == accuracy["emulator"]
 
 
 class ChangedByRelays(FaultyVendor):

@@ -17,7 +17,7 @@ from hardware_targets.loihi.integer_network import IntegerNetwork
 from hardware_targets.loihi.limits import read_limits
 from hardware_targets.loihi.target import LoihiQuantised
 from tests.conftest import MODELS
-from tests.deployment.fakes import FaultyVendor
+from tests.deployment.fakes import FaultyVendor, silent
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy, prepare
 from toolchain.deployment.target import Quantised, find_target
@@ -29,6 +29,8 @@ from toolchain.training.checkpoints import load_network
 from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.trainer import prepare as prepare_training
 from toolchain.training.trainer import train
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 PROJECTIONS = (
     "{from: input, to: hidden, weight: {normal: {mean: 0.6, sd: 0.4}}, delay: {uniform: {low: 0, high: 100}}, "
@@ -49,10 +51,6 @@ SPARSE = (
     "deployment.calibration_samples=20",
     "deployment.extend_delays=true",
 )
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.cli.runner import run_cli
-from tests.deployment.fakes import CarelessTarget, FaultyVendor
+from tests.deployment.fakes import CarelessTarget, FaultyVendor, silent
+from tests.validation.bundles import validated
 from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.errors import TargetLimitError
 from toolchain.training.run_folder import RunFolder
-from toolchain.validation.validate import validate
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 OVERFLOW = r"^population \w+: in sample \d+, neuron \d+, step \d+, the (current|voltage) -?\d+ .*; raise deployment\."
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 @pytest.fixture
@@ -48,12 +46,10 @@ def test_strict_validation_refuses_an_overflow_before_a_device_runs(
 ) -> None:
     folder, report = deploy(run, CarelessTarget(), Options(), silent)
     assert sum(sum(events.values()) for events in report.overflows.values()) > 0
-    assert validate(folder, "emulator", samples=4, timeout_s=1).samples == 4
-    # A second would not do for the vendor's code: it is not started.
-    for device in ("emulator", "lava"):
-        with pytest.raises(TargetLimitError, match=OVERFLOW):
-            validate(folder, device, samples=4, timeout_s=1, strict=True)
-        assert (folder / f"validation-{device}.json").exists() == (device == "emulator")
+    assert validated(folder, "emulator", samples=4).of("emulator").samples == 4
+    with pytest.raises(TargetLimitError, match=OVERFLOW):
+        validated(folder, "lava", samples=4, strict=True)
+    assert not (folder / "validation/test/lava").exists(), "it is not started"
     refused = run_cli(capsys, monkeypatch, "validate", str(folder), "--on", "emulator", "--strict")
     assert (refused.code, refused.out) == (3, "")
     assert "in sample 0, neuron" in refused.err

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +10,20 @@ import pytest
 
 from hardware_targets.loihi import Loihi2Target
 from tests.cli.runner import run_cli
-from tests.loihi import needs_lava
 from tests.loihi.lava_loihi_stand_in import write_stand_in
-from toolchain.deployment import bundle
+from tests.validation.bundles import validated
+from toolchain.datasets import Samples, load_dataset
 from toolchain.deployment.abilities import HardwareTarget
+from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.deployment.target import Quantised, Traces, find_target
+from toolchain.devices.device import Deployed
+from toolchain.devices.own import ChipDevice, EmulatorDevice
 from toolchain.errors import InputError
 from toolchain.spikes import SpikeTrains
 from toolchain.training.run_folder import RunFolder
-from toolchain.validation.validate import validate
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 @pytest.fixture
@@ -32,56 +34,44 @@ def folder(trained_run: RunFolder, tmp_path: Path) -> Path:
 
 
 class WithChip(Loihi2Target):
-    """Loihi 2 with a chip that does what the emulator does, but for `change`."""
+    """Loihi 2 with a chip that does what the emulator does."""
 
-    def __init__(self, change: Callable[[Traces], None]) -> None:
+    def __init__(self, quantised: Quantised) -> None:
         super().__init__("loihi2", "for tests")
-        self.change = change
-        self.emulated = Traces({}, {}, {})
-
-    def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
-        """Run the emulator and remember what it said."""
-        self.emulated = super().emulate_traces(quantised, spikes)
-        return self.emulated
+        self.quantised = quantised
+        self.exported: list[int] = []
 
     def run_hardware(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
-        """Return v of the readout, changed."""
-        assert (exported / "network.py").is_file()
-        outputs = Traces({}, {"output": self.emulated.v["output"][:samples].copy()}, {})
-        self.change(outputs)
-        return outputs
+        """Return v of the readout, of the samples that were exported."""
+        with np.load(exported / "samples.npz") as archive:
+            times, units, offsets = (archive[name] for name in ("times", "units", "offsets"))
+            spikes = SpikeTrains(times, units, offsets, int(archive["n_units"]), int(archive["n_steps"]))
+        self.exported.append(spikes.n_samples)
+        return Traces({}, {"output": self.emulate_traces(self.quantised, spikes).v["output"]}, {})
 
 
-def with_chip(monkeypatch: pytest.MonkeyPatch, change: Callable[[Traces], None]) -> None:
-    target = WithChip(change)
+def test_the_chip_runs_what_is_exported_for_it_and_its_outputs_are_read(folder: Path) -> None:
+    """Any samples of the data, not only those that the bundle carries."""
+    bundle = read_bundle(folder)
+    target = WithChip(bundle.quantised)
     assert isinstance(target, HardwareTarget)
-    monkeypatch.setattr(bundle, "find_target", lambda name: target)
-
-
-def test_outputs_of_a_chip_are_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_chip(monkeypatch, lambda outputs: None)
-    result = validate(folder, "loihi2", samples=5, timeout_s=1)
-    assert (result.device, result.samples, result.equal, result.compared) == ("loihi2", 5, True, "every output")
-    assert result.accuracy == validate(folder, "emulator", samples=5, timeout_s=1).accuracy
-    assert json.loads((folder / "validation-loihi2.json").read_text()) == result.to_json()
-
-
-def test_the_first_output_that_differs_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def change(outputs: Traces) -> None:
-        np.asarray(outputs.v["output"])[2, 7, 3] += 1
-
-    with_chip(monkeypatch, change)
-    result = validate(folder, "loihi2", samples=None, timeout_s=1)
-    assert result.equal is False
-    found = result.first_divergence
-    assert found is not None
-    assert (found.sample, found.layer, found.neuron, found.step, found.quantity) == (2, "output", 3, 7, "v")
-    assert found.theirs == found.ours + 1
+    recipe = bundle.recipe
+    test = load_dataset(recipe.dataset.task, recipe.dataset.options).test
+    chosen = Samples(test.spikes.select(range(100, 106)), test.labels[100:106])
+    deployed = Deployed(target, bundle.quantised, recipe)
+    found = ChipDevice(target).run(deployed, chosen, traces=True, timeout_s=1)
+    emulated = EmulatorDevice().run(deployed, chosen, traces=True, timeout_s=1)
+    assert target.exported == [6]
+    assert np.array_equal(found.prediction, emulated.prediction)
+    assert found.traces is not None
+    assert emulated.traces is not None
+    assert np.array_equal(found.traces.v["output"], emulated.traces.v["output"])
+    assert (dict(found.traces.u), dict(found.traces.spikes)) == ({}, {})
 
 
 def test_devices_are_named(folder: Path) -> None:
-    with pytest.raises(InputError, match="device 'chip' does not exist for loihi2; known: emulator, lava, loihi2"):
-        validate(folder, "chip", samples=1, timeout_s=1)
+    with pytest.raises(InputError, match=r"device 'chip' does not exist for loihi2; known: float, .*, lava, loihi2"):
+        validated(folder, "chip", samples=1)
 
 
 def test_a_bundle_for_loihi1_is_not_run_on_loihi2(
@@ -92,8 +82,9 @@ def test_a_bundle_for_loihi1_is_not_run_on_loihi2(
     folder, _ = deploy(run, find_target("loihi1"), Options(vendor_samples=0), lambda _: None)
     refused = run_cli(capsys, monkeypatch, "validate", str(folder), "--on", "loihi2")
     assert (refused.code, refused.out) == (2, "")
-    assert "device 'loihi2' does not exist for loihi1; known: emulator, lava" in refused.err
-    assert validate(folder, "emulator", samples=5, timeout_s=1).samples == 5
+    assert "device 'loihi2' does not exist for loihi1" in refused.err
+    assert "quantised_constants, emulator, lava" in refused.err
+    assert validated(folder, "emulator", samples=5).of("emulator").samples == 5
     readme, script = (folder / "lava/README.md").read_text(), (folder / "lava/network.py").read_text()
     assert "## On a Loihi 1 chip" in readme
     assert "No public software brings this network onto a Loihi 1 chip" in readme
@@ -106,15 +97,14 @@ def test_a_bundle_for_loihi1_is_not_run_on_loihi2(
 
 
 @pytest.mark.lava
-@needs_lava
 def test_command_says_what_is_missing_and_runs_where_it_is_not(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     missing = run_cli(capsys, monkeypatch, "validate", str(folder), "--on", "loihi2", "--samples", "1")
-    assert (missing.code, missing.out) == (4, "")
-    assert "loihi2: --on loihi2 needs lava-loihi, Intel's extension of Lava" in missing.err
-    assert not (folder / "validation-loihi2.json").exists()
+    assert missing.code == 4
+    assert "absent: loihi2: --on loihi2 needs lava-loihi, Intel's extension of Lava" in missing.out
     monkeypatch.setenv("PYTHONPATH", str(write_stand_in(tmp_path / "stand_in")))
     done = run_cli(capsys, monkeypatch, "validate", str(folder), "--on", "loihi2", "--samples", "2")
     assert done.code == 0, done.err
-    assert "of 2 samples; every output equals the emulator's" in done.out
+    assert "  2 samples\n" in done.out
+    assert "every v of output equals the emulator's" in done.out

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,13 +17,12 @@ import pytest
 from hardware_targets.loihi.emulator import emulate
 from hardware_targets.loihi.integer_network import READOUT_VTH, IntegerNetwork, IntegerPopulation, IntegerProjection
 from hardware_targets.loihi.lava_export import write_lava_folder
-from hardware_targets.loihi.lava_runner import INTERPRETER_VARIABLE, run_lava
-from tests.loihi import needs_lava
+from hardware_targets.loihi.lava_runner import LAVA, run_lava
 from tests.loihi.random_networks import assert_equal_traces, random_network, random_spikes
 from toolchain.errors import InputError, NetworkError
 from toolchain.spikes import SpikeTrains
 
-LAVA_PYTHON = os.environ.get(INTERPRETER_VARIABLE, sys.executable)
+LAVA_PYTHON = LAVA.interpreter()
 ODD_NAMES = (
     "');__import__('os')._exit(3)#",
     '"""',
@@ -205,7 +203,6 @@ def test_what_does_not_fit_the_network_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.lava
-@needs_lava
 def test_odd_names_run(tmp_path: Path) -> None:
     network, spikes = chain(ODD_NAMES)
     write_lava_folder(network, spikes, None, tmp_path)
@@ -216,7 +213,6 @@ def test_odd_names_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.lava
-@needs_lava
 def test_separate_parts_empty_projections_and_lone_populations_run(tmp_path: Path) -> None:
     network, _ = chain(("in", "hidden", "out"))
     other, _ = chain(("in2", "hidden2", "out2"), seed=1)
@@ -263,7 +259,6 @@ runpy.run_path(script, run_name="__main__")
 
 
 @pytest.mark.lava
-@needs_lava
 def test_script_runs_alone_and_prints_the_accuracy(tmp_path: Path) -> None:
     network, spikes = chain(("in", "hidden", "out"))
     spikes = spikes.select([0, 1, 1, 0])
@@ -353,9 +348,11 @@ if __name__ == "__main__":
 
 
 @pytest.mark.lava
-@needs_lava
-def test_recorded_traces_are_those_of_monitors(tmp_path: Path) -> None:
-    network, spikes = random_network(0)
+def test_traces_are_those_of_lavas_own_models_with_monitors(tmp_path: Path) -> None:
+    """Without the models that record, and those that sort weights by delay once; one of each kind is delayed."""
+    network, spikes = random_network(13)
+    delayed = [p for p in network.projections if p.slots.max() > 0]
+    assert {p.mask is None for p in delayed} == {True, False}
     write_lava_folder(network, spikes, None, tmp_path)
     traces = run_lava(tmp_path, samples=1, timeout_s=120)
     run = subprocess.run(

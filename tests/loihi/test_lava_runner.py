@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -19,12 +18,11 @@ from numpy.typing import NDArray
 
 from hardware_targets import vendor_process
 from hardware_targets.loihi.lava_export import write_lava_folder
-from hardware_targets.loihi.lava_runner import INTERPRETER_VARIABLE, REMEDY, lava_status, lava_version, run_lava
-from tests.loihi import needs_lava
+from hardware_targets.loihi.lava_runner import INTERPRETER_VARIABLE, LAVA, REMEDY, run_lava
 from tests.loihi.random_networks import random_network
 from toolchain.errors import BundleError, InputError, MissingDependencyError
 
-LAVA_PYTHON = os.environ.get(INTERPRETER_VARIABLE)
+LAVA_PYTHON = LAVA.interpreter()
 MARK = "DELAYLINE_TEST_MARK"
 
 
@@ -254,31 +252,30 @@ def test_bad_requests_and_folders_are_refused(folder: Path) -> None:
     for limit in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(InputError, match="--vendor-timeout"):
             run_lava(folder, samples=1, timeout_s=limit)
-    (folder / "samples.npz").write_bytes(b"PK")
-    with pytest.raises(BundleError, match=r"samples\.npz: not usable"):
-        run_lava(folder, samples=1, timeout_s=60)
     (folder / "network.py").unlink()
     with pytest.raises(BundleError, match=r"network\.py is missing"):
+        run_lava(folder, samples=1, timeout_s=60)
+    (folder / "samples.npz").write_bytes(b"PK")
+    with pytest.raises(BundleError, match=r"samples\.npz: not usable"):
         run_lava(folder, samples=1, timeout_s=60)
 
 
 def test_status_names_the_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sys.executable in lava_status()
+    assert sys.executable in LAVA.status()
     fake = tmp_path / "other-python"
     fake.write_text("#!/bin/sh\necho 0.10.0\n")
     fake.chmod(0o755)
     monkeypatch.setenv(INTERPRETER_VARIABLE, str(fake))
-    assert lava_status() == f"lava-nc 0.10.0 in {fake}"
-    assert lava_version() == "0.10.0"
+    assert LAVA.status() == f"lava-nc 0.10.0 in {fake}"
+    assert LAVA.version() == "0.10.0"
     fake.write_text("#!/bin/sh\nexit 1\n")
-    assert lava_status().startswith(f"lava-nc is not installed in {fake}; `pip install")
-    assert lava_version() is None
+    assert LAVA.status().startswith(f"lava-nc is not installed in {fake}; `pip install")
+    assert LAVA.version() is None
     fake.unlink()
-    assert lava_status().startswith(f"{INTERPRETER_VARIABLE}={fake} does not run (FileNotFoundError)")
+    assert LAVA.status().startswith(f"{INTERPRETER_VARIABLE}={fake} does not run (FileNotFoundError)")
 
 
 @pytest.mark.lava
-@needs_lava
 def test_an_exception_inside_a_lava_process_ends_at_the_limit(
     folder: Path,
 ) -> None:

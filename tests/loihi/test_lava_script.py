@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,9 @@ from numpy.typing import NDArray
 from hardware_targets.loihi.emulator import emulate
 from hardware_targets.loihi.integer_network import READOUT_VTH, IntegerNetwork, IntegerPopulation
 from hardware_targets.loihi.lava_export import _circles, write_lava_folder
-from hardware_targets.loihi.lava_runner import INTERPRETER_VARIABLE, run_on_chip
+from hardware_targets.loihi.lava_runner import LAVA, run_on_chip
 from hardware_targets.loihi.limits import read_limits
 from hardware_targets.loihi.relays import extend_delays
-from tests.loihi import needs_lava
 from tests.loihi.lava_loihi_stand_in import IN, OUT, write_stand_in
 from tests.loihi.random_networks import random_network, random_spikes
 from tests.loihi.small_networks import projection
@@ -27,7 +25,7 @@ from toolchain.errors import MissingDependencyError
 from toolchain.objective import Reading
 from toolchain.spikes import SpikeTrains
 
-PYTHON = os.environ.get(INTERPRETER_VARIABLE, sys.executable)
+PYTHON = LAVA.interpreter()
 MISSING = (
     "--on loihi2 needs lava-loihi, Intel's extension of Lava (No module named 'lava.proc.embedded_io'); members of the "
     "INRC get it: https://neuromorphic.intel.com or inrc_interest@intel.com. --on cpu simulates the chip"
@@ -45,7 +43,6 @@ def equal(n: int) -> str:
 
 
 @pytest.mark.lava
-@needs_lava
 def test_a_network_for_loihi1_is_simulated_and_on_loihi2_refused_by_name(tmp_path: Path) -> None:
     network, spikes = recurrent_network()
     write_lava_folder(network, spikes.select([0]), None, tmp_path / "lava", chip="loihi1")
@@ -89,7 +86,7 @@ def recurrent_network(readout: str = "leaky_readout", seed: int = 1) -> tuple[In
         random("b", "out", -40, 60, 5),
     )
     network = IntegerNetwork(1.0, populations, projections)
-    return network, random_spikes(rng, network, 3, 50)
+    return network, random_spikes(rng, network, 2, 50)
 
 
 def relayed_network() -> tuple[IntegerNetwork, SpikeTrains]:
@@ -100,7 +97,7 @@ def relayed_network() -> tuple[IntegerNetwork, SpikeTrains]:
     network = replace(network, projections=(replace(first, slots=slots), *network.projections[2::2]))
     extended = extend_delays(network, read_limits("loihi2")).network
     assert len(extended.populations) == 6
-    return extended, spikes.select([0, 1])
+    return extended, spikes
 
 
 NETWORKS = {
@@ -122,7 +119,6 @@ def exported(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Inte
 
 
 @pytest.mark.lava
-@needs_lava
 def test_both_recordings_and_both_resets_give_the_outputs_of_the_emulator(
     exported: tuple[Path, IntegerNetwork, SpikeTrains],
 ) -> None:
@@ -143,7 +139,6 @@ def test_both_recordings_and_both_resets_give_the_outputs_of_the_emulator(
 
 
 @pytest.mark.lava
-@needs_lava
 def test_the_path_to_a_chip_gives_the_outputs_of_the_emulator_and_says_how_late_they_were(
     exported: tuple[Path, IntegerNetwork, SpikeTrains], tmp_path: Path
 ) -> None:
@@ -157,19 +152,17 @@ def test_the_path_to_a_chip_gives_the_outputs_of_the_emulator_and_says_how_late_
 
 
 @pytest.mark.lava
-@needs_lava
 def test_without_the_empty_steps_spikes_under_way_spoil_the_next_sample(tmp_path: Path) -> None:
     """What the two tests above could not see if it were not so."""
     network, spikes = recurrent_network()
     write_lava_folder(network, spikes, None, tmp_path)
     script = tmp_path / "network.py"
     script.write_text(script.read_text().replace("depth=2,", "depth=0,"))
-    assert "outputs equal the emulator's on 1 of 3 samples" in call(tmp_path, "--reset", "gap").stdout
+    assert "outputs equal the emulator's on 1 of 2 samples" in call(tmp_path, "--reset", "gap").stdout
 
 
 @pytest.mark.slow
 @pytest.mark.lava
-@needs_lava
 def test_a_population_that_excites_itself_for_ever_is_found_and_needs_a_restart(tmp_path: Path) -> None:
     network, spikes = random_network(9)
     write_lava_folder(network, spikes, None, tmp_path)
@@ -181,7 +174,6 @@ def test_a_population_that_excites_itself_for_ever_is_found_and_needs_a_restart(
 
 
 @pytest.mark.lava
-@needs_lava
 def test_data_of_ones_own(tmp_path: Path) -> None:
     """Any file in the layout of samples.npz, of any number of steps, and no traceback for any that is not."""
     network, spikes = recurrent_network()
@@ -219,7 +211,6 @@ def test_data_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.lava
-@needs_lava
 def test_what_is_missing_for_a_chip_is_said_in_one_line(tmp_path: Path) -> None:
     network, spikes = recurrent_network()
     write_lava_folder(network, spikes, None, tmp_path)
@@ -232,14 +223,13 @@ def test_what_is_missing_for_a_chip_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.lava
-@needs_lava
 def test_outputs_of_a_chip_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, spikes = recurrent_network()
     write_lava_folder(network, spikes, None, tmp_path / "lava")
     monkeypatch.setenv("PYTHONPATH", str(write_stand_in(tmp_path / "stand_in")))
     outputs = run_on_chip(tmp_path / "lava", samples=2, timeout_s=120)
     assert outputs.spikes == {}
-    np.testing.assert_array_equal(outputs.v["out"], emulate(network, spikes.select([0, 1]), traces=True).v["out"])
+    np.testing.assert_array_equal(outputs.v["out"], emulate(network, spikes, traces=True).v["out"])
 
 
 def test_circles_and_rows_of_populations() -> None:

@@ -25,7 +25,6 @@ from hardware_targets.loihi.lava_runner import LavaTraces, run_lava
 from hardware_targets.loihi.limits import ChipLimits, read_limits
 from hardware_targets.loihi.mapping import place_network
 from hardware_targets.loihi.relays import Extended, count_relays, extend_delays, relay_resources
-from tests.loihi import needs_lava
 from tests.loihi.random_networks import assert_equal_traces, random_network, random_spikes
 from toolchain.errors import NetworkError, TargetLimitError
 from toolchain.spikes import SpikeTrains, bin_events
@@ -342,7 +341,6 @@ def test_an_output_that_feeds_itself_through_relays_is_the_readout_of_the_script
 
 
 @pytest.mark.lava
-@needs_lava
 def test_relays_in_lava_equal_the_emulator(tmp_path: Path) -> None:
     """Every spike, u and v of relays and of all others; two samples, between which relays are reset."""
     rng = np.random.default_rng(5)

@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from hardware_targets.spinnaker.emulator_kernel import State, make_state
 from hardware_targets.spinnaker.emulator_tables import Tables
-from hardware_targets.spinnaker.fixed_point import host_rounded
 from hardware_targets.spinnaker.integer_network import ONE, NeuronParameters
-from tests.oracles import arm_neurons as arm
+from hardware_targets.spinnaker.machine_code import neuron_core as arm
 
 I32 = NDArray[np.int32]
 
@@ -92,12 +91,3 @@ def load(core: arm.NeuronCore, tables: Tables, state: State) -> None:
         axis=1,
     )
     core.thresholds = tables.v_thresh
-
-
-def set_up(core: arm.NeuronCore, parameters: NeuronParameters, dt_ms: float) -> None:
-    """Initialise a core as the host would have it: v at rest, nothing on the synapses."""
-    p, nothing = parameters, np.zeros_like(parameters.cm)
-    dt = np.full_like(nothing, host_rounded(dt_ms))
-    fields = (p.v_rest, p.v_rest, p.cm, p.tau_m, p.i_offset, p.v_reset, p.tau_refrac, nothing, dt)
-    synapses = np.stack((p.tau_syn_e, nothing, p.tau_syn_i, nothing, dt), axis=1)
-    core.initialise(np.stack(fields, axis=1), p.v_thresh, synapses)

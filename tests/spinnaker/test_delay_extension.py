@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from hardware_targets.spinnaker.delay_extension import DelayExtension, ExtensionParameters
 from hardware_targets.spinnaker.emulator import emulate
 from hardware_targets.spinnaker.integer_network import IntegerNetwork, IntegerPopulation, IntegerProjection
+from hardware_targets.spinnaker.machine_code.delay_core import DelayCore
 from tests.oracles.arm import needs_arm
-from tests.oracles.arm_delays import DelayCore
 from tests.spinnaker.neuron_states import make_parameters
 from toolchain.spikes import bin_events
 

@@ -29,7 +29,7 @@ def test_the_golden_network_of_two_stages_is_told_core_by_core() -> None:
         assert line in text.splitlines(), line
     # The first synapse that was asked for: from 0 to 0, 0.0997 nA, 1 ms.
     pre, post, weight, delay = found["exc"][0]
-    assert f"row {pre}: to {post}, excitatory {round(weight * 2**15)}, {round(delay)} ticks" in text
+    assert f"row {pre}: to {post}, excitatory {round(weight * 2**15)}, {round(delay)} tick" in text
 
 
 def test_synapses_are_counted_once() -> None:

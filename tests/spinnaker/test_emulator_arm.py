@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hardware_targets.spinnaker.emulator_kernel import step_neurons
 from hardware_targets.spinnaker.emulator_tables import N_COUNTS, SATURATIONS, WRAPS
-from tests.oracles import arm_neurons as arm
+from hardware_targets.spinnaker.machine_code import neuron_core as arm
 from tests.oracles.arm import needs_arm
 from tests.spinnaker.neuron_states import load, random_state, random_tables
 

@@ -24,9 +24,9 @@ from hardware_targets.spinnaker.fixed_point import (
     mulk,
 )
 from hardware_targets.spinnaker.integer_network import ONE, NeuronParameters
-from tests.oracles import arm_neurons as arm
+from hardware_targets.spinnaker.machine_code import neuron_core as arm
 from tests.oracles.arm import needs_arm
-from tests.spinnaker.neuron_states import make_parameters, set_up
+from tests.spinnaker.neuron_states import make_parameters
 from toolchain.errors import NetworkError
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
@@ -47,7 +47,7 @@ def test_the_exponentials_equal_the_arm_code_for_every_argument_there_is(name: s
 def assert_initialised(parameters: NeuronParameters, dt_ms: float) -> None:
     n = parameters.cm.size
     core = arm.NeuronCore(n)
-    set_up(core, parameters, dt_ms)
+    core.set_up(parameters, dt_ms)
     ours, neurons, synapses = initialise(parameters, dt_ms), core.neurons, core.synapses
     expected = (
         *(parameters.v_rest, ours.v_rest, ours.resistance, ours.exp_tc, ours.i_offset, np.zeros(n)),

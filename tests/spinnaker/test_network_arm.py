@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from hardware_targets.spinnaker.emulator import emulate
 from hardware_targets.spinnaker.integer_network import IntegerNetwork
-from tests.oracles import arm_neurons as arm
+from hardware_targets.spinnaker.machine_code import neuron_core as arm
 from tests.oracles.arm import needs_arm
-from tests.spinnaker.neuron_states import set_up
 from tests.spinnaker.random_networks import random_network, random_spikes
 from tests.spinnaker.reference import inputs_of, synapses_of
 from toolchain.spikes import SpikeTrains
@@ -33,7 +32,7 @@ def make_cores(network: IntegerNetwork) -> dict[str, arm.NeuronCore]:
         slots = 1 << max(longest - 1, 1).bit_length()
         core = arm.NeuronCore(population.size, population.shifts, slots)
         assert population.parameters is not None
-        set_up(core, population.parameters, network.dt_ms)
+        core.set_up(population.parameters, network.dt_ms)
         cores[population.name] = core
     return cores
 

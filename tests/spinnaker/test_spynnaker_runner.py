@@ -14,26 +14,28 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hardware_targets.spinnaker import spynnaker_runner
+from hardware_targets import vendor_python
 from hardware_targets.spinnaker.emulator import emulate
 from hardware_targets.spinnaker.integer_network import IntegerNetwork
+from hardware_targets.spinnaker.limits import read_limits
+from hardware_targets.spinnaker.plan import Plan, make_plan
+from hardware_targets.spinnaker.problem import problem_of_network
 from hardware_targets.spinnaker.spynnaker_export import write_spynnaker_folder
 from hardware_targets.spinnaker.spynnaker_runner import (
     INTERPRETER_VARIABLE,
+    SPYNNAKER,
     compare_tables,
     describe_exported,
     exported_tables,
     run_board,
-    spynnaker_status,
-    spynnaker_version,
 )
 from hardware_targets.spinnaker.table_comparison import compare_words, read_written
-from hardware_targets.spinnaker.tables import TableCore, Tables, build_tables
+from hardware_targets.spinnaker.tables import TableCore, Tables, build_tables, restore_tables
 from tests.oracles.spynnaker_board import installed
 from tests.spinnaker.exported import ROOT, export, extended_plan, run_script, samples, small_network
 from tests.spinnaker.mapped import plan_of, population, projection
 from tests.spinnaker.pynn_stand_in import write_stand_in
-from toolchain.errors import BundleError, InputError, MissingDependencyError
+from toolchain.errors import BundleError, InputError, MissingDependencyError, TargetLimitError
 
 needs_spynnaker = pytest.mark.skipif(not installed(), reason="sPyNNaker is not installed; pip install -e .[spinnaker]")
 
@@ -62,26 +64,29 @@ def folder(tmp_path: Path, original: Path) -> Path:
 def written(tmp_path_factory: pytest.TempPathFactory, original: Path) -> Path:
     """What sPyNNaker itself wrote for the exported script, with nothing of ours on its path."""
     scratch = tmp_path_factory.mktemp("virtual")
+    before = sorted(original.rglob("*"))
     done = run_script(original, scratch, "--virtual", "tables", stand_in=False)
     assert done.returncode == 0, done.stderr
     assert "Exception ignored" not in done.stderr
     assert sorted(p.name for p in scratch.iterdir()) == ["home", "tables"]
     assert list((scratch / "home").iterdir()) == [], "no file of the user is touched"
+    assert sorted(original.rglob("*")) == before
     return scratch / "tables"
 
 
 @needs_spynnaker
-def test_the_exported_script_leads_to_our_tables(folder: Path, network: IntegerNetwork) -> None:
-    """Delays beyond the slots of a core: two delay extensions, and every word of every core."""
+def test_the_exported_script_leads_to_our_tables(written: Path, network: IntegerNetwork) -> None:
+    """Delays beyond the slots of a core: two delay extensions, and every word of every core.
+
+    `compare_tables` itself, which runs the script and reads what it wrote, is part of tests/deployment.
+    """
     tables = build_tables(network, extended_plan(network))
     assert {c.core.vertex for c in tables.cores if c.core.extension} == {"in_delayed", "hidden layer_delayed"}
-    before = sorted(folder.rglob("*"))
-    found = compare_tables(folder, tables, timeout_s=300)
+    found = compare_words(read_written(written), tables)
     assert found.difference is None
     assert found.equal
     assert found.words == sum(words.size for c in tables.cores for words in c.regions.values())
     assert found.synapses == sum(p.n_synapses for p in network.projections)
-    assert sorted(folder.rglob("*")) == before
 
 
 @needs_spynnaker
@@ -151,9 +156,8 @@ def test_the_order_of_synapses_within_a_row_is_no_difference(written: Path, netw
     assert compare_words(read_written(written), swapped).equal
 
 
-@pytest.mark.slow
-@needs_spynnaker
-def test_rows_that_spynnaker_misplaces_are_named_as_its_defect(tmp_path: Path) -> None:
+def misplaced_network() -> tuple[IntegerNetwork, Plan]:
+    """Two extension stages between cores of unequal size."""
     rng = np.random.default_rng(5)
     shape = (90, 70)
     weight = np.where(rng.random(shape) < 0.2, rng.integers(1, 500, shape), 0)
@@ -161,9 +165,26 @@ def test_rows_that_spynnaker_misplaces_are_named_as_its_defect(tmp_path: Path) -
     weight[0, 0], delay[0, 0] = 9, 384
     populations = (population("in", 90, kind="spike_source"), population("hidden", 70))
     network = IntegerNetwork(1.0, populations, (projection("in", "hidden", weight, delay),))
-    plan = plan_of(network, {"in": 40, "hidden": 50})
+    return network, plan_of(network, {"in": 40, "hidden": 50})
+
+
+def test_what_spynnaker_would_misplace_is_not_written(tmp_path: Path) -> None:
+    network, plan = misplaced_network()
+    spikes = samples(network, 1, 5)
+    with pytest.raises(TargetLimitError, match=r"projection in->hidden: .* into wrong rows; leave the neurons a core"):
+        write_spynnaker_folder(network, plan, spikes, None, tmp_path / "x", readout="first_spike")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(TargetLimitError, match=r"sPyNNaker 7.4.1 would put synapses of in->hidden into wrong rows"):
+        make_plan(problem_of_network(network), read_limits(), neurons={"in": 40, "hidden": 50})
+
+
+@pytest.mark.slow
+@needs_spynnaker
+def test_rows_that_spynnaker_misplaces_are_named_as_its_defect(tmp_path: Path) -> None:
+    network, plan = misplaced_network()
     assert plan.misplaced == ("in->hidden",)
-    write_spynnaker_folder(network, plan, samples(network, 1, 5), None, tmp_path / "x", readout="first_spike")
+    spikes = samples(network, 1, 5)
+    write_spynnaker_folder(network, plan, spikes, None, tmp_path / "x", readout="first_spike", allow_misplaced=True)
     found = compare_tables(tmp_path / "x", build_tables(network, plan), timeout_s=300)
     assert not found.equal
     assert found.difference is not None
@@ -189,10 +210,6 @@ def test_a_network_for_three_boards_is_mapped_on_as_many(tmp_path: Path) -> None
     rng = np.random.default_rng(0)
     weight = np.where(rng.random((4, 1000)) < 0.3, 7, 0)
     network = IntegerNetwork(1.0, populations, (projection("in", "hidden", weight, np.ones_like(weight)),))
-    from hardware_targets.spinnaker.limits import read_limits
-    from hardware_targets.spinnaker.plan import make_plan
-    from hardware_targets.spinnaker.problem import problem_of_network
-
     plan = make_plan(problem_of_network(network), read_limits(), boards=3, neurons={"in": 4, "hidden": 1})
     write_spynnaker_folder(network, plan, samples(network, 1, 5), None, tmp_path / "x", readout="first_spike")
     assert compare_tables(tmp_path / "x", build_tables(network, plan), timeout_s=500).difference is None
@@ -245,12 +262,15 @@ def test_traces_that_are_not_usable_are_refused(folder: Path) -> None:
 
 def test_a_hang_ends_at_the_limit_and_an_error_is_its_last_line(folder: Path, network: IntegerNetwork) -> None:
     tables = build_tables(network, extended_plan(network))
-    use_script(folder, "print('mapping', flush=True); time.sleep(600)")
+    left = folder.parent / "left.txt"
+    make = f"import tempfile; pathlib.Path({str(left)!r}).write_text(tempfile.mkdtemp(prefix='virtual-board-'))"
+    use_script(folder, f"{make}; print('mapping', flush=True); time.sleep(600)")
     with pytest.raises(MissingDependencyError) as caught:
         compare_tables(folder, tables, timeout_s=2)
     assert str(caught.value) == (
         "sPyNNaker: no result after the limit of 2 s (last: mapping); raise it with --vendor-timeout"
     )
+    assert not Path(left.read_text()).exists(), "what a killed script has left goes too"
     use_script(folder, "raise RuntimeError('no board\\nanswers')")
     with pytest.raises(
         MissingDependencyError, match="sPyNNaker: the run failed with exit code 1: answers; name a board"
@@ -275,17 +295,17 @@ def test_a_missing_spynnaker_is_named_with_the_remedy(
     monkeypatch.setenv(INTERPRETER_VARIABLE, str(tmp_path / "absent"))
     with pytest.raises(MissingDependencyError, match=r"absent does not start \(No such file or directory\)"):
         run_board(folder, samples=1, timeout_s=60)
-    assert spynnaker_status().startswith(f"{INTERPRETER_VARIABLE}={tmp_path / 'absent'} does not run")
-    monkeypatch.setattr(spynnaker_runner, "version_in", lambda python, package: None)
-    assert spynnaker_version() is None
-    assert spynnaker_status().endswith(
+    assert SPYNNAKER.status().startswith(f"{INTERPRETER_VARIABLE}={tmp_path / 'absent'} does not run")
+    monkeypatch.setattr(vendor_python, "version_in", lambda python, package: None)
+    assert SPYNNAKER.version() is None
+    assert SPYNNAKER.status().endswith(
         "; `pip install 'delayline[spinnaker]'`, or set DELAYLINE_SPYNNAKER_PYTHON to a Python that has it"
     )
 
 
 @needs_spynnaker
 def test_status_names_version_and_interpreter() -> None:
-    assert spynnaker_status() == f"sPyNNaker {spynnaker_version()} in {sys.executable}"
+    assert SPYNNAKER.status() == f"sPyNNaker {SPYNNAKER.version()} in {sys.executable}"
 
 
 def test_unusable_requests_and_folders_are_refused(folder: Path, network: IntegerNetwork) -> None:
@@ -328,3 +348,57 @@ def test_tables_of_the_folder_are_read_back_and_described(folder: Path, network:
     (folder / "tables.json").unlink()
     with pytest.raises(BundleError, match="No such file"):
         exported_tables(folder)
+
+
+NO_NUMBERS: tuple[object, ...] = (float("nan"), "a", -5, 10**30, True, None)
+NO_PLACES: tuple[object, ...] = ("x", [], {"x": "a", "y": 0, "core": 3})
+NO_NAMES: tuple[object, ...] = (["a"], None, "other")
+NO_CORES: tuple[object, ...] = ([], {}, 3, [[]])
+NO_KEYS: tuple[object, ...] = ([], 3, {"in": 3})
+
+
+def change(path: tuple[str | int, ...], value: Any) -> Any:
+    """What changes one entry of the header of tables."""
+
+    def changed(header: Any) -> None:
+        for step in path[:-1]:
+            header = header[step]
+        header[path[-1]] = value
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        *((("cores", 0, "first"), value) for value in NO_NUMBERS),
+        *((("cores", 0, "place"), value) for value in NO_PLACES),
+        *((("cores", 0, "index"), value) for value in (99, 1)),
+        *((("cores", 0, "vertex"), value) for value in NO_NAMES),
+        *((("cores",), value) for value in NO_CORES),
+        *((("keys",), value) for value in NO_KEYS),
+        *((("keys", "in", "atom_bits"), value) for value in (-1, 10**9)),
+        *((("keys", "in", "core_keys"), value) for value in ([], ["a"], 3)),
+        *((("keys", "in", "key"), value) for value in ("zz", -1, 2**32)),
+        *((("misplaced",), value) for value in (3, [3])),
+    ],
+)
+def test_a_header_of_tables_that_says_anything_is_refused(
+    original: Path, path: tuple[str | int, ...], value: Any
+) -> None:
+    header = json.loads((original / "tables.json").read_text())
+    with np.load(original / "tables.npz") as archive:
+        arrays = dict(archive)
+    assert restore_tables(arrays, header).cores
+    change(path, value)(header)
+    with pytest.raises(BundleError, match=r"damaged: .*; deploy again"):
+        restore_tables(arrays, header)
+
+
+@pytest.mark.parametrize("region", ["SynapseParams", "PopTable", "SynBlocks"])
+def test_a_core_without_one_of_its_regions_is_refused(original: Path, region: str) -> None:
+    header = json.loads((original / "tables.json").read_text())
+    with np.load(original / "tables.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files if name != f"out.0.{region}"}
+    with pytest.raises(BundleError, match=r"core 0 of out has .* alone"):
+        restore_tables(arrays, header)

@@ -62,7 +62,7 @@ def test_the_folder_holds_what_it_says_and_nothing_that_is_run_when_read(folder:
         assert "import hardware_targets" not in text
         assert "import toolchain" not in text
     lists = read(folder / "arrays.npz")
-    assert lists["in_to_hidden_layer_excitatory"].shape[1] == 4
+    assert lists["in_.hidden_layer.excitatory"].shape[1] == 4
     assert extended_plan(network).layout.stages == {"in": 1, "hidden layer": 1}
     text = (folder / "README.md").read_text()
     assert "{" not in text.replace("{n", "")
@@ -210,7 +210,7 @@ def test_names_are_no_code(tmp_path: Path) -> None:
     network = IntegerNetwork(
         1.0,
         populations,
-        (projection("in", evil, ones, ones // 3000), projection(evil, "sim", ones[:, :1], ones[:, :1])),
+        (projection("in", evil, ones, ones // 3000), projection(evil, "sim", ones[:, :1], ones[:, :1] // 3000)),
     )
     spikes = samples(network, n_samples=1)
     done = run_script(export(tmp_path, network, spikes), tmp_path / "run")

@@ -16,6 +16,7 @@ from tests.networks import SHAPES, random_network, random_spikes
 from toolchain.cli.train_command import find_recipe
 from toolchain.deployment.abilities import HardwareTarget, MappingTarget
 from toolchain.deployment.plan import plan_network
+from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import find_target
 from toolchain.errors import BundleError, CheckpointError, InputError, MissingDependencyError, TargetLimitError
 from toolchain.network import Network
@@ -158,20 +159,20 @@ def test_a_plan_before_training_is_cut_or_keeps_its_delays() -> None:
 
 @pytest.mark.parametrize(("chips", "boards"), [(1, 1), (4, 1), (5, 1), (48, 1), (49, 2), (97, 3)])
 def test_chips_are_counted_in_boards(chips: int, boards: int) -> None:
-    found = {r.name: r for r in spinnaker1.place(quantised(), chips=chips).resources}
+    found = {r.name: r for r in spinnaker1.place(quantised(), request=PlacementRequest(chips)).resources}
     assert found["boards"].limit == boards
 
 
 @pytest.mark.parametrize("chips", [0, -1, 57_601])
 def test_more_chips_than_any_machine_has_are_refused(chips: int) -> None:
     with pytest.raises(InputError, match="give 1 to 57600"):
-        spinnaker1.check_budget(cores=None, chips=chips)
+        spinnaker1.check_budget(cores=None, request=PlacementRequest(chips))
 
 
 def test_what_it_cannot_do_it_says() -> None:
     network, spikes = trained()
     with pytest.raises(InputError, match="--cores 3"):
-        spinnaker1.check_budget(cores=3, chips=None)
+        spinnaker1.check_budget(cores=3, request=PlacementRequest())
     with pytest.raises(InputError, match="--prune"):
         spinnaker1.prune(network, spikes, fraction=0.5, cores=None, clip_delays=False, extend_delays=False)
     with pytest.raises(MissingDependencyError, match="on a board alone"):

@@ -96,7 +96,7 @@ def test_spikes_and_voltage_are_those_that_the_device_had(bundles: dict[str, Pat
     assert traces is not None
     seen = machine(bundle, Plain(device)).observe_quantised(bundle.quantised, samples)
     fast = machine(bundle, device).observe_quantised(bundle.quantised, samples)
-    scale = bundle.target.units_of_v(bundle.quantised, "output")  # type: ignore[attr-defined]
+    scale = bundle.target.v_scale(bundle.quantised, "output")  # type: ignore[attr-defined]
     for sample in range(45):
         assert np.array_equal(seen.spikes["hidden"].dense(sample).T, traces.spikes["hidden"][sample])
     assert seen.readout_v is not None

@@ -118,6 +118,12 @@ def deploy(
             min=1, metavar="N", help="Chips that there are, to spread cores over; those of the usual board if left out."
         ),
     ] = None,
+    neurons_per_core: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="NAME=N", help="Neurons on each core of a population, as hidden=32, where the target has a choice."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -130,9 +136,11 @@ def deploy(
     """Quantise, map, emulate, export and validate a run; writes a bundle into the run folder."""
     from toolchain.cli import deploy_command, dry_run_command
     from toolchain.deployment.options import Options
+    from toolchain.deployment.request import read_neurons_per_core
 
     samples = 0 if no_vendor else vendor_samples
-    options = Options(samples, vendor_timeout, clip_delays, strict, extend_delays, chips, prune, cores)
+    neurons = read_neurons_per_core(neurons_per_core or [])
+    options = Options(samples, vendor_timeout, clip_delays, strict, extend_delays, chips, prune, cores, neurons)
     if dry_run:
         emit(dry_run_command.run(run, set_ or [], target, options, json), json)
         return
@@ -276,6 +284,17 @@ def inspect(
     from toolchain.cli import inspect_command
 
     emit(inspect_command.run(bundle, rows, json), json)
+
+
+@app.command()
+def cost(
+    bundles: Annotated[list[Path], typer.Argument(help="Bundles that `delayline deploy` made.", metavar="BUNDLE...")],
+    json: Json = False,
+) -> None:
+    """Print what an inference does and is estimated to take, bundle beside bundle."""
+    from toolchain.cli import cost_command
+
+    emit(cost_command.run(bundles, json), json)
 
 
 @app.command()

@@ -40,7 +40,7 @@ def _of_recipe(name: str, overrides: list[str], target_name: str | None, options
     recipe = read_recipe(find_recipe(name), overrides)
     target = find_target(target_name or recipe.deployment.target)
     with misfit_as_json(json, recipe.name, target.name):
-        return dry_run_of_recipe(recipe, target, clip_delays=options.clip_delays, chips=options.chips)
+        return dry_run_of_recipe(recipe, target, clip_delays=options.clip_delays, request=options.request)
 
 
 def _of_run(name: str, overrides: list[str], target_name: str | None, options: Options, json: bool) -> DryRun:
@@ -59,7 +59,9 @@ def _of_run(name: str, overrides: list[str], target_name: str | None, options: O
 
 def _lines(found: DryRun) -> list[str]:
     cores = found.placement.cores
-    chips = len({core.chip for core in cores})
+    # Of several boards a target may not know which chips are taken, but how many at least.
+    counted = [int(r.used) for r in found.placement.resources if r.name == "chips"]
+    chips = max([len({core.chip for core in cores}), *counted])
     on = f"{_counted(len(cores), 'core')} of {_counted(chips, 'chip')}"
     lines = [f"{found.network} on {found.target}: fits, {on}"]
     for population in dict.fromkeys(core.population for core in cores):

@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.cost.content import Cost
 from toolchain.deployment.imperfections import Imperfections
-from toolchain.deployment.target import Quantised, Traces, TrainingFormat
+from toolchain.deployment.request import PlacementRequest
+from toolchain.deployment.target import (
+    NOTHING_ASKED,
+    EmulatedResponses,
+    Placement,
+    Quantised,
+    Traces,
+    TrainingFormat,
+)
 from toolchain.network import Network
 from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
@@ -57,8 +69,12 @@ class TableComparison:
 class MappingTarget(Protocol):
     """What a target has besides if the vendor's tools lay a network out here but need the chip to run it."""
 
-    def compare_tables(self, quantised: Quantised, exported: Path, *, timeout_s: float) -> TableComparison:
+    def compare_tables(
+        self, quantised: Quantised, exported: Path, *, timeout_s: float, request: PlacementRequest = NOTHING_ASKED
+    ) -> TableComparison:
         """Let the vendor's tools lay out what `export` wrote and compare their tables with ours.
+
+        `request` is the one that it was exported with.
 
         Raises
         ------
@@ -86,6 +102,98 @@ class InspectableTarget(Protocol):
         """
 
 
+Overflow = Literal["wrapped_current", "clipped_voltage", "saturated_ring_buffer", "wrapped_state"]
+
+
+@dataclass(frozen=True)
+class ChipWeights:
+    """Weights of a projection as the integers hold them, in units of the trained weight.
+
+    Attributes
+    ----------
+    weight : (pre, post) float64, exact where `Quantised.weighted` is rounded to float32 once more
+    clipped : (pre, post) bool, weights that were outside the range of the integers
+    """
+
+    weight: NDArray[np.float64]
+    clipped: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One neuron in the target's arithmetic, on given input; voltages in units of the trained V.
+
+    Attributes
+    ----------
+    v : (n_steps,) voltage of each step before it is reset
+    unbounded : (n_steps,) the same with integers of any size: rounded at every step, but neither wrapped, clipped nor
+        saturated
+    threshold : the least voltage that spikes
+    unit : what one in the last place of v stands for
+    overflows : (step, what happened), in order
+    """
+
+    v: NDArray[np.float64]
+    unbounded: NDArray[np.float64]
+    threshold: float
+    unit: float
+    overflows: tuple[tuple[int, Overflow], ...]
+
+
+@runtime_checkable
+class ReplayingTarget(Protocol):
+    """What a target has besides if a single neuron of it can be computed apart from its network.
+
+    It is what `toolchain.diagnosis` needs to say why a neuron spikes otherwise than in the float network.
+    """
+
+    def weights_on_chip(self, quantised: Quantised, projection: str) -> ChipWeights:
+        """Weights of the projection of that name."""
+
+    def v_scale(self, quantised: Quantised, population: str) -> float:
+        """How many units in the last place of the emulator's v are 1 in units of the trained V."""
+
+    def replay(
+        self,
+        quantised: Quantised,
+        population: str,
+        neuron: int,
+        spikes: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]],
+        n_steps: int,
+    ) -> Replay:
+        """Compute the first steps of one neuron from spikes that are given, its own included.
+
+        Parameters
+        ----------
+        spikes : every population that projects to the neuron's -> (times, units) of its spikes, in any order; those of
+            the neuron itself say when it is reset, whatever its voltage
+        n_steps : how many steps
+        """
+
+
+@runtime_checkable
+class CostedTarget(Protocol):
+    """What a target has besides if it can say what an inference costs."""
+
+    def cost(
+        self,
+        quantised: Quantised,
+        placement: Placement,
+        *,
+        spikes: SpikeTrains,
+        emulated: EmulatedResponses,
+        traced: SpikeTrains,
+        traces: Traces,
+    ) -> Cost:
+        """Count what happens in an inference, and estimate what it takes.
+
+        Parameters
+        ----------
+        spikes, emulated : input of all samples that were emulated, and what `Target.emulate` said of them
+        traced, traces : input of some samples, and what `Target.emulate_traces` said of them
+        """
+
+
 @runtime_checkable
 class TunableTarget(Protocol):
     """What a target has besides if a network can go on learning on it, batch by batch, after it was deployed."""
@@ -108,8 +216,8 @@ class TunableTarget(Protocol):
     def observe_quantised(self, quantised: Quantised, spikes: SpikeTrains) -> Observed:
         """What the emulator does with exactly these integers."""
 
-    def units_of_v(self, quantised: Quantised, population: str) -> float:
-        """Units of v, in traces, that stand for one unit of the trained V."""
+    def v_scale(self, quantised: Quantised, population: str) -> float:
+        """How many units in the last place of the emulator's v are 1 in units of the trained V."""
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
 """Bundles: the folder that `deploy` writes, whole or not at all, and reads back with every hash checked.
 
-manifest.yaml           versions, target, scales, limits used, SHA-256 of every other file
+manifest.yaml           versions, target, what was asked of the placement, limits used, SHA-256 of every other file
 quantised.safetensors   the network in the target's integers, and the trained one
 placement.json          which neurons sit on which core
 recipe.yaml             the recipe of the run
@@ -23,7 +23,8 @@ from typing import Any
 import yaml
 
 from toolchain import __version__
-from toolchain.deployment.target import Placement, Quantised, Target, find_target
+from toolchain.deployment.request import PlacementRequest, read_request
+from toolchain.deployment.target import NOTHING_ASKED, Placement, Quantised, Target, find_target
 from toolchain.errors import BundleError, CheckpointError, InputError
 from toolchain.recipe import Recipe, read_recipe
 from toolchain.storage import load_arrays, save_arrays, write_atomically, write_json
@@ -35,13 +36,14 @@ NETWORK = "quantised.safetensors"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that was read and whose files are the ones that were written."""
+    """A bundle that was read and whose files are the ones that were written; `request` is what it was placed with."""
 
     path: Path
     manifest: dict[str, Any]
     target: Target
     quantised: Quantised
     recipe: Recipe
+    request: PlacementRequest
 
 
 def write_network(folder: Path, quantised: Quantised, placement: Placement, recipe: Recipe) -> None:
@@ -52,7 +54,9 @@ def write_network(folder: Path, quantised: Quantised, placement: Placement, reci
     write_atomically(folder / "recipe.yaml", recipe.dump().encode())
 
 
-def write_manifest(folder: Path, target: Target, *, vendor_samples: int, network: str) -> None:
+def write_manifest(
+    folder: Path, target: Target, *, vendor_samples: int, network: str, request: PlacementRequest = NOTHING_ASKED
+) -> None:
     """Write the manifest last: a folder with a manifest is complete."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
     manifest = {
@@ -62,6 +66,7 @@ def write_manifest(folder: Path, target: Target, *, vendor_samples: int, network
         "target": target.name,
         "vendor": target.vendor,
         "vendor_samples": vendor_samples,
+        "placement": request.to_json(),
         "limits": {limit["name"]: limit["value"] for limit in target.limits()},
         "files": {p.relative_to(folder).as_posix(): _sha256(p) for p in files},
     }
@@ -93,7 +98,12 @@ def read_bundle(path: Path) -> Bundle:
         arrays, header = load_arrays(path / NETWORK, what="network of the bundle")
     except CheckpointError as error:
         raise BundleError(str(error)) from error
-    return Bundle(path, manifest, target, target.restore(arrays, header), read_recipe(path / "recipe.yaml"))
+    try:
+        request = read_request(manifest.get("placement"))
+    except InputError as error:
+        raise BundleError(f"bundle {path}: {MANIFEST}: {error}") from error
+    quantised = target.restore(arrays, header)
+    return Bundle(path, manifest, target, quantised, read_recipe(path / "recipe.yaml"), request)
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ missing vendor package or a vendor process that hangs leaves what was there as i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from toolchain import __version__
 from toolchain.datasets import Dataset, Samples, load_dataset
-from toolchain.deployment.abilities import MappingTarget, TableComparison
+from toolchain.deployment.abilities import CostedTarget, MappingTarget, TableComparison
 from toolchain.deployment.bundle import replacing, write_manifest, write_network
 from toolchain.deployment.options import Options as Options
 from toolchain.deployment.target import EmulatedResponses, Placement, Pruned, Quantised, Target, Traces
+from toolchain.diagnosis.diagnose import diagnose, diagnosed_samples
 from toolchain.errors import CheckpointError, Exceeded, InputError, TargetLimitError
 from toolchain.network import Network
 from toolchain.network_builder import generator
@@ -61,7 +62,7 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
     CheckpointError, RecipeError
         If the run cannot be read or does not match its data.
     InputError
-        If the run cannot be deployed, or so many cores or chips cannot be asked for.
+        If the run cannot be deployed, or what is asked of its cores and chips cannot be.
     TargetLimitError
         If the network does not fit the target.
     """
@@ -72,8 +73,9 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
             "train with another training.readout to deploy"
         )
     # Pruning takes minutes: what cannot be met is said before.
-    target.check_budget(cores=_asked_cores(recipe, options), chips=options.chips)
+    target.check_budget(cores=_asked_cores(recipe, options), request=options.request)
     trained, number_format = load_best(run.checkpoint("best"))
+    options.request.check_names(p.name for p in trained.populations)
     dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
     sources = sum(p.size for p in trained.of_kind("spike_source"))
     if (sources, trained.readout.size) != (dataset.n_inputs, dataset.n_classes):
@@ -96,7 +98,7 @@ def prepare(run: RunFolder, target: Target, options: Options, say: Say) -> Prepa
         network, calibration.spikes, clip_delays=options.clip_delays, extend_delays=extend, hint=hint
     )
     say("place neurons on cores")
-    placement = target.place(quantised, spikes=calibration.spikes, chips=options.chips)
+    placement = target.place(quantised, spikes=calibration.spikes, request=options.request)
     prepared = Prepared(recipe, dataset, trained, pruned, quantised, placement)
     _check_cores(prepared, options)
     return prepared
@@ -195,14 +197,18 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
     labels = test.labels[: shown.n_samples]
     destination = run.path / target.name
     with replacing(destination) as folder:
-        exported = target.export(quantised, shown, labels, folder, readout=recipe.training.readout)
+        exported = target.export(
+            quantised, shown, labels, folder, readout=recipe.training.readout, request=options.request
+        )
         ours = target.emulate_traces(quantised, shown)
         unextended = target.emulate_unextended(quantised, shown)
         changed = first_divergence(ours, unextended, list(unextended.v)) if unextended else None
         theirs, divergence, tables = None, None, None
         if isinstance(target, MappingTarget) and n_vendor:
             say(f"lay it out by {target.vendor}")
-            tables = target.compare_tables(quantised, exported, timeout_s=options.vendor_timeout_s)
+            tables = target.compare_tables(
+                quantised, exported, timeout_s=options.vendor_timeout_s, request=options.request
+            )
         elif n_vendor:
             say(f"run {n_vendor} samples in {target.vendor}")
             theirs = target.run_vendor(exported, samples=n_vendor, timeout_s=options.vendor_timeout_s)
@@ -211,12 +217,21 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
             predictions.append(("vendor", predict_traces(recipe.training.readout, theirs, readout)))
         ladder = climb(predictions, test.labels, prepared.dataset.n_classes)
         compared = Compared(0 if tables else n_vendor, divergence, changed, tables)
+        say(f"explain the spikes of {diagnosed_samples(prepared.trained, test.spikes)} samples")
+        causes, distances = diagnose(recipe, prepared.trained, target, quantised, test)
+        cost = None
+        if isinstance(target, CostedTarget):
+            spikes = test.spikes
+            cost = target.cost(
+                quantised, prepared.placement, spikes=spikes, emulated=emulated, traced=shown, traces=ours
+            )
         report = _report(run, target, prepared, ladder, emulated, compared)
+        report = replace(report, causes=causes, spike_distances=distances, cost=cost)
         write_network(folder, quantised, prepared.placement, recipe)
         write_json(folder / "report.json", report.to_json())
         figures = _figures(run, target, prepared, ours, theirs)
         write_atomically(folder / "report.html", render_html(report, figures).encode())
-        write_manifest(folder, target, vendor_samples=shown.n_samples, network=recipe.name)
+        write_manifest(folder, target, vendor_samples=shown.n_samples, network=recipe.name, request=options.request)
     return destination, report
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from toolchain.deployment.plan import plan_network
+from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import Placement, Target
 from toolchain.recipe import Recipe
 
@@ -35,23 +36,26 @@ class DryRun:
         }
 
 
-def dry_run_of_recipe(recipe: Recipe, target: Target, *, clip_delays: bool, chips: int | None) -> DryRun:
+def dry_run_of_recipe(recipe: Recipe, target: Target, *, clip_delays: bool, request: PlacementRequest) -> DryRun:
     """Place the network of a recipe as training may leave it.
 
     Parameters
     ----------
     clip_delays : cut delays at the target's largest slot instead of refusing them
-    chips : how many the target has; None for its usual board
+    request : what is asked of the placement
 
     Raises
     ------
     RecipeError
         If the recipe and its task do not say how large the network is, or contradict each other.
+    InputError
+        If what is asked of the placement cannot be.
     TargetLimitError
         If it does not fit; the message has the limit and the smallest changes with which it would.
     """
     plan = plan_network(recipe, target.largest_slot())
-    placement = target.place_plan(plan, clip_delays=clip_delays, chips=chips)
+    request.check_names(p.name for p in plan.populations)
+    placement = target.place_plan(plan, clip_delays=clip_delays, request=request)
     assumptions = list(plan.assumptions)
     if recipe.training.readout == "trace":
         assumptions.append("it could be deployed, which is refused for networks that follow target traces")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from toolchain.deployment.request import PlacementRequest
 from toolchain.errors import InputError
 
 
@@ -22,6 +24,7 @@ class Options:
     chips : how many chips the target has, over which cores are spread; None for its usual board
     prune : share of the synapses to remove; None for the recipe's
     cores : remove as many as it takes to fit on so many cores of all chips together; None for the recipe's number
+    neurons_per_core : population -> neurons on each of its cores, of targets that have a choice
 
     Raises
     ------
@@ -37,6 +40,7 @@ class Options:
     chips: int | None = None
     prune: float | None = None
     cores: int | None = None
+    neurons_per_core: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.clip_delays and self.extend_delays:
@@ -45,3 +49,8 @@ class Options:
             raise InputError(f"--prune {self.prune:g}: must be a share of the synapses, 0 or more and below 1")
         if self.cores is not None and self.cores < 1:
             raise InputError(f"--cores {self.cores}: must be 1 or more")
+
+    @property
+    def request(self) -> PlacementRequest:
+        """What is asked of the placement."""
+        return PlacementRequest(self.chips, self.neurons_per_core)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.deployment.plan import NetworkPlan
+from toolchain.deployment.request import PlacementRequest
 from toolchain.errors import InputError, MissingDependencyError
 from toolchain.network import Network, NeuronConstants
 from toolchain.objective import Reading
@@ -24,6 +25,8 @@ from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
 
 GROUP = "delayline.targets"
+NOTHING_ASKED = PlacementRequest()
+"""A target's own choice of everything."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class CoreUse:
     population, first, last : the neurons, `last` included
     use : name of a limit -> how much of it is taken
     formats : projection -> how its synapses are stored on this core, for people to read
+    position : column and row of the chip on its board, where chips have one that is known
     """
 
     core: int
@@ -56,6 +60,7 @@ class CoreUse:
     use: Mapping[str, float]
     chip: int = 0
     formats: Mapping[str, str] = field(default_factory=dict)
+    position: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -179,12 +184,15 @@ class EmulatedResponses:
     first_spikes : (n_samples, n_outputs) step of the first spike of each output, n_steps without one
     overflows : population -> name of the event (wrapped current, clipped voltage ...) -> count
     spike_counts : population -> (n_samples,)
+    neuron_counts : simulated population -> (n_samples, size) spikes of each neuron, relays included; empty for targets
+        that do not say
     """
 
     readout_v: NDArray[np.int32]
     first_spikes: NDArray[np.int64]
     overflows: Mapping[str, Mapping[str, int]]
     spike_counts: Mapping[str, NDArray[np.int64]]
+    neuron_counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -260,18 +268,18 @@ class Target(Protocol):
     def largest_slot(self) -> int:
         """Largest delay slot that a synapse can have."""
 
-    def check_budget(self, *, cores: int | None, chips: int | None) -> None:
+    def check_budget(self, *, cores: int | None, request: PlacementRequest) -> None:
         """Refuse what cannot be asked for, before any work is done.
 
         Parameters
         ----------
         cores : on how many a network is to fit; any number if left out
-        chips : over how many it may be spread; those of the target's usual board if left out
+        request : what is asked of its placement
 
         Raises
         ------
         InputError
-            If no system has so many chips, or so many chips have fewer cores.
+            If no system has so many chips, or so many chips have fewer cores, or the target has no such choice.
         """
 
     def prune(
@@ -323,14 +331,16 @@ class Target(Protocol):
         The weights of the network lie on the grid of that format; raises TargetLimitError where they do not fit it.
         """
 
-    def place(self, quantised: Quantised, *, spikes: SpikeTrains | None = None, chips: int | None = None) -> Placement:
+    def place(
+        self, quantised: Quantised, *, spikes: SpikeTrains | None = None, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put neurons on cores.
 
         Parameters
         ----------
         spikes : input whose spikes are counted, so that neurons that talk much come to lie close to each other; without
             it every neuron counts alike
-        chips : how many there are; those of the target's usual board if left out
+        request : what is asked of the placement
 
         Raises
         ------
@@ -340,7 +350,9 @@ class Target(Protocol):
             If no system has so many chips.
         """
 
-    def place_plan(self, plan: NetworkPlan, *, clip_delays: bool, chips: int | None = None) -> Placement:
+    def place_plan(
+        self, plan: NetworkPlan, *, clip_delays: bool, request: PlacementRequest = NOTHING_ASKED
+    ) -> Placement:
         """Put a network on cores that is not trained yet.
 
         Its weights count as needing the widest format, and every synapse as having the largest slot of its projection,
@@ -372,10 +384,14 @@ class Target(Protocol):
         folder: Path,
         *,
         readout: Reading,
+        request: PlacementRequest = NOTHING_ASKED,
     ) -> Path:
         """Write the vendor's form of the network and these samples into `folder`; return its sub-folder.
 
-        `readout` is how a class is read, for what the vendor's form says about accuracy.
+        Parameters
+        ----------
+        readout : how a class is read, for what the vendor's form says about accuracy
+        request : with which the network was placed
         """
 
     def run_vendor(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from toolchain.datasets import Samples
 from toolchain.deployment.abilities import TableComparison
-from toolchain.deployment.target import Quantised, Target, Traces
+from toolchain.deployment.request import PlacementRequest
+from toolchain.deployment.target import NOTHING_ASKED, Quantised, Target, Traces
 from toolchain.observed import Observed
 from toolchain.recipe import Recipe
 from toolchain.spikes import SpikeTrains
@@ -30,11 +31,20 @@ class Deployed:
     ----------
     target, quantised : a network in a target's integers
     recipe : of the run that it comes from: how a class is read of it, and on which data
+    request : what was asked of its placement
     """
 
     target: Target
     quantised: Quantised
     recipe: Recipe
+    request: PlacementRequest = NOTHING_ASKED
+
+    def export(self, samples: Samples, folder: Path) -> Path:
+        """Write the vendor's form of the network with these samples into a folder; returns its sub-folder."""
+        reading = self.recipe.training.readout
+        return self.target.export(
+            self.quantised, samples.spikes, samples.labels, folder, readout=reading, request=self.request
+        )
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 A folder ``validation/<set>/<device>/`` beside the bundle's files:
 
-    about.json              what the results belong to: bundle, device, data; with another one they are discarded
-    <first>-<end>.npz       results of samples first..end-1, written under another name and renamed
-    lock                    held by whoever works on it; the system lets go of it when that process ends
+    about.json                  what the results belong to: bundle, device, data; with another one they are discarded
+    <first>-<end>.safetensors   results of samples first..end-1, written under another name and renamed
+    lock                        held by whoever works on it; the system lets go of it when that process ends
 
 A file is whole or not there, and no sample is in two files: what is killed at any moment has lost nothing that it had
 finished, and what is started again goes on with the samples that are missing.
@@ -19,23 +19,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.devices.fingerprint import U64
-from toolchain.errors import InputError
-from toolchain.storage import write_atomically, write_json
+from toolchain.errors import CheckpointError, InputError
+from toolchain.storage import load_arrays, save_arrays, write_json
 
 ABOUT, LOCK = "about.json", "lock"
 PATIENCE_S = 10.0
 """How long a lock may be held that nobody needs any more; a worker looks every half second."""
-_RESULT = re.compile(r"(\d{6,})-(\d{6,})\.npz")
-_PREDICTION, _OVERFLOWS, _SECONDS, _PRINT = "prediction", "overflows", "seconds", "print/"
+_RESULT = re.compile(r"(\d{6,})-(\d{6,})\.safetensors")
+_PREDICTION, _PRINT = "prediction", "print/"
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ class Results:
     overflows : population -> event -> count
     seconds : wall time of the runs, without their start
     covered : samples that overflows and seconds are of; more than n where only a part of a run is asked for
+    peak_bytes : most memory that the process had taken by then
     """
 
     prediction: NDArray[np.int64]
@@ -56,6 +55,7 @@ class Results:
     overflows: Mapping[str, Mapping[str, int]]
     seconds: float
     covered: int
+    peak_bytes: int = 0
 
 
 class Journal:
@@ -71,16 +71,11 @@ class Journal:
 
     def keep(self, first: int, results: Results) -> None:
         """Keep the results of a run of samples from `first` on."""
-        arrays: dict[str, NDArray[Any]] = {
-            _PREDICTION: results.prediction,
-            _SECONDS: np.array(results.seconds),
-            _OVERFLOWS: np.frombuffer(json.dumps(results.overflows).encode(), dtype=np.uint8),
-            **{f"{_PRINT}{name}": values for name, values in results.fingerprints.items()},
-        }
-        content = BytesIO()
-        np.savez(content, **arrays)
         end = first + results.prediction.size
-        write_atomically(self.folder / f"{first:06d}-{end:06d}.npz", content.getvalue())
+        header = {"first": first, "end": end, "seconds": results.seconds, "overflows": results.overflows}
+        header["peak_bytes"] = results.peak_bytes
+        prints = {f"{_PRINT}{name}": values for name, values in results.fingerprints.items()}
+        save_arrays(self._file(first, end), {_PREDICTION: results.prediction, **prints}, header)
 
     def ranges(self) -> list[tuple[int, int]]:
         """First and end of every file, in order; a file that overlaps an earlier one is not counted."""
@@ -122,22 +117,25 @@ class Journal:
         return _joined(parts)
 
     def _read_file(self, first: int, end: int) -> Results | None:
-        path = self.folder / f"{first:06d}-{end:06d}.npz"
+        path = self._file(first, end)
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            arrays, header = load_arrays(path, what="results")
             prediction = arrays[_PREDICTION]
             prints = {name.removeprefix(_PRINT): a for name, a in arrays.items() if name.startswith(_PRINT)}
             if prediction.dtype != np.int64 or any(a.dtype != np.uint64 for a in prints.values()):
                 raise ValueError("types")
             if any(a.shape != (end - first,) for a in (prediction, *prints.values())):
                 raise ValueError("sizes")
-            return Results(
-                prediction, prints, json.loads(arrays[_OVERFLOWS].tobytes()), float(arrays[_SECONDS]), end - first
-            )
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+            if (header["first"], header["end"]) != (first, end):
+                raise ValueError("samples")
+            seconds, peak_bytes = float(header["seconds"]), int(header["peak_bytes"])
+            return Results(prediction, prints, dict(header["overflows"]), seconds, end - first, peak_bytes)
+        except (CheckpointError, ValueError, KeyError, TypeError):
             path.unlink(missing_ok=True)
             return None
+
+    def _file(self, first: int, end: int) -> Path:
+        return self.folder / f"{first:06d}-{end:06d}.safetensors"
 
 
 @contextmanager
@@ -229,4 +227,5 @@ def _joined(parts: list[Results]) -> Results:
         overflows,
         sum(part.seconds for part in parts),
         sum(part.covered for part in parts),
+        max(part.peak_bytes for part in parts),
     )

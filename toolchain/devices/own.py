@@ -115,9 +115,7 @@ class VendorDevice:
         """Export the network with these samples and run that."""
         reading = deployed.recipe.training.readout
         with tempfile.TemporaryDirectory(prefix="delayline-device-") as scratch:
-            exported = deployed.target.export(
-                deployed.quantised, samples.spikes, samples.labels, Path(scratch), readout=reading
-            )
+            exported = deployed.export(samples, Path(scratch))
             found = deployed.target.run_vendor(exported, samples=samples.labels.size, timeout_s=timeout_s)
         return DeviceRun(predict_traces(reading, found, deployed.quantised.rounded.readout.name), found)
 
@@ -152,9 +150,7 @@ class ChipDevice:
         reading, readout = deployed.recipe.training.readout, deployed.quantised.rounded.readout.name
         n, n_steps = samples.labels.size, samples.spikes.n_steps
         with tempfile.TemporaryDirectory(prefix="delayline-device-") as scratch:
-            exported = self.target.export(
-                deployed.quantised, samples.spikes, samples.labels, Path(scratch), readout=reading
-            )
+            exported = deployed.export(samples, Path(scratch))
             found = self.target.run_hardware(exported, samples=n, timeout_s=timeout_s)
         # Of the one population that is read there is v or there are spikes, as the reading needs.
         nothing = np.zeros((n, n_steps, deployed.quantised.rounded.readout.size), dtype=np.bool_)
@@ -185,4 +181,4 @@ class MappingDevice:
     def compare(self, deployed: Deployed, exported: Path, *, timeout_s: float) -> TableComparison:
         """Compare every word of the tables."""
         assert isinstance(self.target, MappingTarget)
-        return self.target.compare_tables(deployed.quantised, exported, timeout_s=timeout_s)
+        return self.target.compare_tables(deployed.quantised, exported, timeout_s=timeout_s, request=deployed.request)

@@ -35,6 +35,8 @@ TRIES = 3
 START_S = 120.0
 """What a worker may take beyond the limit of a run: it imports, reads the bundle and loads the data."""
 POLL_S = 0.05
+START = f"import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from {worker.__name__} import run; run()"
+"""A worker finds modules where we do. PYTHONPATH would say so as well, and to a vendor's interpreter too."""
 
 
 @dataclass(frozen=True)
@@ -197,14 +199,12 @@ def _one_worker(
 @contextmanager
 def _started(job: Path, output: Path, lock: int) -> Iterator[subprocess.Popen[bytes]]:
     """A worker in a session of its own, of which nothing is left at the end."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", worker.__name__, str(job)],
+            [sys.executable, "-c", START, json.dumps(sys.path), str(job)],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env=environment,
             start_new_session=True,
             pass_fds=(lock,),
         )

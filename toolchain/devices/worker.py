@@ -1,7 +1,5 @@
 """The process that runs a device; whatever happens to it, what it has finished stays.
 
-    python -m toolchain.devices.worker JOB.json
-
 `supervisor` writes the job and starts it. For every range of samples it leaves a file in the journal. If it fails for a
 reason that has a name, ``error.json`` has it. It ends when the process that started it is gone.
 """
@@ -10,26 +8,28 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from toolchain.datasets import Dataset, Samples, load_dataset
 from toolchain.deployment.bundle import Bundle, read_bundle
 from toolchain.deployment.target import Traces
 from toolchain.devices.device import Deployed, Device, TableDevice
 from toolchain.devices.finding import find_device
-from toolchain.devices.fingerprint import fingerprints
+from toolchain.devices.fingerprint import QUANTITIES, fingerprints
 from toolchain.devices.journal import Journal, Results
 from toolchain.errors import DelaylineError, InputError
-from toolchain.storage import write_atomically, write_json
+from toolchain.storage import load_arrays, save_arrays, write_json
 
-ERROR, TABLES, TRACES = "error.json", "tables.json", "traces-{sample}.npz"
+ERROR, TABLES, TRACES = "error.json", "tables.json", "traces-{sample}.safetensors"
 SETS = ("test", "valid", "train")
 WATCHED_EVERY_S = 0.5
 
@@ -88,7 +88,7 @@ def main(job_file: Path) -> int:
 
 
 def _work(job: Job, bundle: Bundle, device: Device | TableDevice) -> None:
-    deployed = Deployed(bundle.target, bundle.quantised, bundle.recipe)
+    deployed = Deployed(bundle.target, bundle.quantised, bundle.recipe, bundle.request)
     folder = Path(job.journal)
     if isinstance(device, TableDevice):
         compared = device.compare(deployed, bundle.path / bundle.target.vendor, timeout_s=job.timeout_s)
@@ -105,7 +105,13 @@ def _work(job: Job, bundle: Bundle, device: Device | TableDevice) -> None:
         run = device.run(deployed, _part(chosen, first, end), traces=device.exact, timeout_s=job.timeout_s)
         seconds = time.monotonic() - started
         prints = {} if run.traces is None else fingerprints(run.traces)
-        journal.keep(first, Results(run.prediction, prints, run.overflows, seconds, end - first))
+        journal.keep(first, Results(run.prediction, prints, run.overflows, seconds, end - first, _peak_bytes()))
+
+
+def _peak_bytes() -> int:
+    """Most memory that this process has had, of which the system counts kilobytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _part(samples: Samples, first: int, end: int) -> Samples:
@@ -114,22 +120,16 @@ def _part(samples: Samples, first: int, end: int) -> Samples:
 
 def write_traces(path: Path, traces: Traces) -> None:
     """Keep traces; `read_traces` reads them back."""
-    from io import BytesIO
-
-    content = BytesIO()
-    arrays = {f"{kind}/{name}": a for kind in ("u", "v", "spikes") for name, a in getattr(traces, kind).items()}
-    np.savez(content, **arrays)
-    write_atomically(path, content.getvalue())
+    save_arrays(path, {f"{kind}/{name}": a for kind in QUANTITIES for name, a in getattr(traces, kind).items()}, {})
 
 
 def read_traces(path: Path) -> Traces:
     """What `write_traces` wrote."""
-    kinds: dict[str, dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]] = {"u": {}, "v": {}, "spikes": {}}
-    with np.load(path, allow_pickle=False) as archive:
-        for key in archive.files:
-            kind, _, name = key.partition("/")
-            kinds[kind][name] = archive[key]
-    return Traces(kinds["u"], kinds["v"], kinds["spikes"])  # type: ignore[arg-type]  # types are those of write_traces
+    kinds: dict[str, dict[str, NDArray[Any]]] = {kind: {} for kind in QUANTITIES}
+    for key, values in load_arrays(path, what="traces")[0].items():
+        kind, _, name = key.partition("/")
+        kinds[kind][name] = values
+    return Traces(**kinds)
 
 
 def _end_with(parent: int, end: Callable[[int], None] = os._exit) -> None:
@@ -143,5 +143,6 @@ def _end_with(parent: int, end: Callable[[int], None] = os._exit) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Do the job that is named on the command line, and end."""
     raise SystemExit(main(Path(sys.argv[1])))

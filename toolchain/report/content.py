@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.cost.content import Cost
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.target import ConstantError, Placement, ProjectionError, Pruned
+from toolchain.diagnosis.causes import Causes
+from toolchain.diagnosis.distances import SpikeDistances
 
 Events = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
 """Population -> (times, units) of one sample."""
@@ -128,6 +131,9 @@ class Report:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     pruned: Pruned | None = None
     tables: TableComparison | None = None
+    causes: Causes | None = None
+    spike_distances: SpikeDistances | None = None
+    cost: Cost | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json. Keys up to `resources` are a promise to other programs."""
@@ -147,6 +153,9 @@ class Report:
             "overflows": {name: dict(events) for name, events in self.overflows.items()},
             "pruning": _pruning(self.pruned),
             "tables": asdict(self.tables) if self.tables else None,
+            "causes": self.causes.to_json() if self.causes else None,
+            "spike_distances": self.spike_distances.to_json() if self.spike_distances else None,
+            "cost": self.cost.to_json() if self.cost else None,
             "cores": [{**asdict(c), "use": dict(c.use)} for c in self.placement.cores],
             "placement_reasons": dict(self.placement.reasons),
             "provenance": dict(self.provenance),

@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
+from toolchain.report.causes import causes_section
 from toolchain.report.charts import delay_chart, ladder_chart, learning_charts
 from toolchain.report.content import Figures, Report
+from toolchain.report.cost import cost_section
 from toolchain.report.ladder import explanation, ladder_rows, rung_label
 from toolchain.report.pruning import pruning_section
 from toolchain.report.raster import NARROW, WIDE, raster_chart
@@ -52,11 +54,13 @@ def render_html(report: Report, figures: Figures) -> str:
     sections = [
         ("accuracy", "Accuracy, step by step", _ladder(report)),
         ("spikes", "Spikes of one sample", _spikes(report, figures)),
+        ("causes", "Why spikes differ", causes_section(report.causes, report.spike_distances)),
         ("delays", "Delays", _delays(report, figures)),
         ("pruning", "What pruning removed", pruning_section(report.pruned)),
         ("quantisation", "What quantisation changed", _quantisation(report)),
         ("overflows", "Overflows", _overflows(report)),
         ("resources", "Cores and resources", _resources(report)),
+        ("cost", "Cost of an inference", cost_section(report.cost)),
         ("learning", "Learning curve", _learning(figures)),
         ("provenance", "Provenance", provenance_list(report.provenance) if report.provenance else ""),
     ]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from toolchain.datasets import Samples
 from toolchain.deployment.abilities import TunableTarget
-from toolchain.deployment.target import Quantised, Target, TrainingFormat
+from toolchain.deployment.request import PlacementRequest
+from toolchain.deployment.target import NOTHING_ASKED, Quantised, Target, TrainingFormat
 from toolchain.devices.device import Deployed, Device, ObservingDevice
 from toolchain.errors import InputError, UnansweredError
 from toolchain.network import Network
@@ -35,6 +36,7 @@ class DeviceMachine:
     recipe : how a class is read
     timeout_s : wall time of one run of the device
     say : told when it is started again, and what it does not report
+    request : what is asked of the placement
 
     Attributes
     ----------
@@ -51,6 +53,7 @@ class DeviceMachine:
     recipe: Recipe
     timeout_s: float
     say: Say
+    request: PlacementRequest = NOTHING_ASKED
     restarts: int = field(default=0, init=False)
     _told: bool = field(default=False, init=False)
 
@@ -93,7 +96,7 @@ class DeviceMachine:
         return np.concatenate([self._patiently(self._read, deployed, part) for part in parts])
 
     def _deployed(self, quantised: Quantised) -> Deployed:
-        return Deployed(self.target, quantised, self.recipe)
+        return Deployed(self.target, quantised, self.recipe, self.request)
 
     def _read(self, deployed: Deployed, samples: Samples) -> NDArray[np.int64]:
         return self.device.run(deployed, samples, traces=False, timeout_s=self.timeout_s).prediction

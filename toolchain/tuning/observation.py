@@ -83,7 +83,7 @@ def observed(traces: Traces | None, deployed: Deployed, spikes: SpikeTrains) -> 
         v = traces.v[output.name]
         _check_shape(f"v of {output.name}", v.shape, spikes, output.size)
         # In float64: a voltage in the device's integers need not be exact in float32 before the division.
-        volts = v.astype(np.float64) / target.units_of_v(deployed.quantised, output.name)
+        volts = v.astype(np.float64) / target.v_scale(deployed.quantised, output.name)
         voltage = np.ascontiguousarray(volts.transpose(0, 2, 1), dtype=np.float32)
     return Observed(trains, voltage)
 

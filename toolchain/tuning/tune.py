@@ -132,7 +132,7 @@ def begin(path: Path, request: Request, runs: Path, say: Say) -> RunFolder:
     test = _first(dataset.test, request.test_samples, "--test-samples")
     _first(dataset.valid, request.valid_samples, "--valid-samples")
     say(f"{device.name}: run {test.labels.size} test samples before tuning")
-    machine = DeviceMachine(device, bundle.target, recipe, request.timeout_s, say)
+    machine = DeviceMachine(device, bundle.target, recipe, request.timeout_s, say, bundle.request)
     before = machine.predict(bundle.quantised, test)
     run = create_run_folder(runs, recipe)
     Record(
@@ -176,10 +176,15 @@ def tune(
     bundle, recipe = read_bundle(Path(record.bundle)), run.recipe()
     target = bundle.target
     dataset = _cut(prepare(recipe).dataset, record)
-    machine = DeviceMachine(_device(record.device, target), target, recipe, record.timeout_s, say)
+    machine = DeviceMachine(_device(record.device, target), target, recipe, record.timeout_s, say, bundle.request)
     try:
         result = train_on(run, bundle, dataset, machine, resume=resume, listener=listener, threads=threads)
-        options = Options(vendor_samples=None if vendor and target.vendor_present() else 0)
+        asked = bundle.request
+        options = Options(
+            vendor_samples=None if vendor and target.vendor_present() else 0,
+            chips=asked.chips,
+            neurons_per_core=asked.neurons_per_core,
+        )
         folder, _ = deploy(run, target, options, say)
         again = read_bundle(folder)
         kept = same_integers(target, again.quantised, machine.quantised(result.network, _hint(run)))
@@ -224,7 +229,7 @@ def same_integers(target: Target, one: Quantised, other: Quantised) -> bool:
     """Whether two networks are the same on the chip: their scales, and what weights and slots stand for."""
     assert isinstance(target, TunableTarget), "checked by `machine`"
     simulated = [p.name for p in one.trained.populations if p.kind != "spike_source"]
-    return all(target.units_of_v(one, name) == target.units_of_v(other, name) for name in simulated) and all(
+    return all(target.v_scale(one, name) == target.v_scale(other, name) for name in simulated) and all(
         np.array_equal(a.weight, b.weight) and np.array_equal(a.slots(), b.slots())
         for a, b in zip(one.weighted.projections, other.weighted.projections, strict=True)
     )

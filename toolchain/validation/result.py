@@ -31,6 +31,7 @@ class DeviceResult:
     tables : of a device that lays the network out
     overflows : population -> event -> count, of `overflow_samples` samples
     seconds : that runs took, without their start, and those of earlier runs that are counted in
+    peak_bytes : most memory that a process of it had taken
     """
 
     device: str
@@ -47,6 +48,7 @@ class DeviceResult:
     overflows: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     overflow_samples: int = 0
     seconds: float = 0.0
+    peak_bytes: int = 0
 
 
 @dataclass(frozen=True)

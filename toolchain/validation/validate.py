@@ -23,7 +23,7 @@ from toolchain.devices.fingerprint import QUANTITIES, differing
 from toolchain.devices.journal import Results
 from toolchain.devices.supervisor import Work, compare_tables, look_into, run_device
 from toolchain.devices.worker import samples_of
-from toolchain.errors import InputError, MissingDependencyError, UnansweredError
+from toolchain.errors import BundleError, InputError, MissingDependencyError, UnansweredError
 from toolchain.report.content import Divergence
 from toolchain.storage import write_json
 from toolchain.validation.divergence import first_divergence
@@ -80,10 +80,13 @@ def validate(path: Path, request: Request, say: Say) -> Validation:
     names = _names(bundle, request)
     devices = {name: find_device(name, bundle.target) for name in names}
     request.gate.check_devices([d.name for d in devices.values()])
+    if request.samples is not None and all(isinstance(d, TableDevice) for d in devices.values()):
+        raise InputError(f"--samples {request.samples}: {names[0]} lays a network out and runs no sample; leave it out")
     recipe = bundle.recipe
     dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
     samples = samples_of(dataset, request.set_name)
     size = int(samples.labels.size)
+    _check_carried(bundle, int(dataset.test.labels.size))
     if request.samples is not None and not 1 <= request.samples <= size:
         raise InputError(f"--samples {request.samples}: the {request.set_name} set allows 1..{size}")
     if request.strict:
@@ -112,6 +115,16 @@ def _names(bundle: Bundle, request: Request) -> list[str]:
     if request.gate.max_loss is not None and FLOAT not in names:
         names.insert(0, FLOAT)
     return names
+
+
+def _check_carried(bundle: Bundle, size: int) -> None:
+    """Refuse a manifest whose number of samples cannot be."""
+    carried = bundle.manifest["vendor_samples"]
+    if not 1 <= carried <= size:
+        raise BundleError(
+            f"bundle {bundle.path}: its manifest says that it carries {carried} samples, the test set has {size}; "
+            "deploy again"
+        )
 
 
 def _losses(predictions: Sequence[tuple[str, NDArray[np.int64]]], labels: NDArray[np.int64]) -> dict[str, Loss]:
@@ -158,6 +171,7 @@ class _Runs:
             overflows=results.overflows,
             overflow_samples=results.covered if results.overflows else 0,
             seconds=results.seconds,
+            peak_bytes=results.peak_bytes,
         )
         return self._compared(found, name, device) if device.exact and device.name != EMULATOR else found
 
@@ -205,9 +219,10 @@ class _Runs:
 def _in_words(compared: Sequence[str]) -> str:
     """What was compared: ``v, spikes of hidden; v of output``."""
     of: dict[str, list[str]] = {}
-    for name in compared:
-        quantity, _, population = name.partition("/")
-        of.setdefault(population, []).append(quantity)
+    for quantity in QUANTITIES:
+        for name in compared:
+            if name.startswith(f"{quantity}/"):
+                of.setdefault(name.partition("/")[2], []).append(quantity)
     return "every " + "; every ".join(f"{', '.join(quantities)} of {name}" for name, quantities in of.items())
 
 

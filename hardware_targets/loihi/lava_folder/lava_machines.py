@@ -49,16 +49,49 @@ try:
             dataclasses.dataclass = plain_dataclass
     from lava.magma.core.run_conditions import RunSteps  # noqa: F401 (for lava_running)
     from lava.magma.core.run_configs import Loihi2SimCfg
+    from lava.proc.dense.models import PyDelayDenseModelBitAcc
+    from lava.proc.dense.process import DelayDense
     from lava.proc.io.extractor import Extractor, PyLoihiExtractorModel
     from lava.proc.io.injector import Injector, PyLoihiInjectorModel
     from lava.proc.io.sink import Read
     from lava.proc.lif.models import PyLifModelBitAcc
     from lava.proc.lif.process import LIF
+    from lava.proc.sparse.models import PyDelaySparseModelBitAcc
+    from lava.proc.sparse.process import DelaySparse
 except ImportError as error:
     stop(f"cannot import lava-nc: {error}; pip install lava-nc==0.10.0", MISSING)
 
 IO_MODELS = {Injector: PyLoihiInjectorModel, Extractor: PyLoihiExtractorModel}
 """Lava has two models of each, without the tag that chooses the bit-accurate models of all others."""
+
+
+class _ConstantDelays:
+    """Keeps the matrix, a row for each target and slot, that Lava's models of delays build anew in every step.
+
+    That takes them longer than all else. Nothing learns here, so it is the same in every step but the first, in which
+    Lava replaces the weights.
+    """
+
+    _weights: Any = None
+    _matrix: Any = None
+
+    def get_delay_wgts_mat(self, weights: Any, delays: Any, max_delay: int) -> Any:
+        """Lava's own matrix, made anew if the weights are another array."""
+        if weights is not self._weights:
+            self._weights, self._matrix = weights, super().get_delay_wgts_mat(weights, delays, max_delay)  # type: ignore[misc]
+        return self._matrix
+
+
+class ConstantDelayDense(_ConstantDelays, PyDelayDenseModelBitAcc):  # type: ignore[misc]
+    """Lava's own bit-accurate DelayDense, which sorts weights by delay once."""
+
+
+class ConstantDelaySparse(_ConstantDelays, PyDelaySparseModelBitAcc):  # type: ignore[misc]
+    """Lava's own bit-accurate DelaySparse, which sorts weights by delay once."""
+
+
+SYNAPSE_MODELS = {DelayDense: ConstantDelayDense, DelaySparse: ConstantDelaySparse}
+"""Models of the simulation for processes whose own are slow."""
 
 RECORDS: dict[str, tuple[Any, Any, Any]] = {}
 """Population -> its last u, v and spikes, (steps, neurons) each, in memory that forks share."""
@@ -191,7 +224,7 @@ class Cpu:
 
     def configuration(self) -> Any:
         """Bit-accurate models everywhere; those of LIF are recorded where everything is to be."""
-        models = {**IO_MODELS, LIF: RecordedLif} if self.full else IO_MODELS
+        models = {**IO_MODELS, **SYNAPSE_MODELS, **({LIF: RecordedLif} if self.full else {})}
         return Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=models)
 
 

@@ -195,7 +195,7 @@ def main(build: Callable[..., None], folder: Path) -> None:
         stop("--virtual maps what runs one sample at a time; leave out --together", BAD_INPUT)
     output = options.virtual.resolve()
     samples, arrays = Samples(folder / "samples.npz", about["n_sources"]), load(folder / "arrays.npz")
-    home = use_virtual_board(about["boards"])
+    home = use_virtual_board(about["boards"], about["board_version"])
     sim = simulator()
     one = Run(about, samples, [0], 0)
     one.prepare(sim, build, arrays)

@@ -17,7 +17,7 @@ from typing import Any
 
 CONFIGURATION = """[Machine]
 virtual_board = True
-version = 5
+version = {version}
 {size}[Reports]
 keep_dataspec_database = True
 write_text_specs = False
@@ -29,8 +29,10 @@ SYSTEM = ("DataSpeedUpPacketGatherMachineVertex", "ExtraMonitorSupportMachineVer
 """Vertices that sPyNNaker adds for itself."""
 
 
-def use_virtual_board(boards: int) -> Path:
+def use_virtual_board(boards: int, version: int) -> Path:
     """Let sPyNNaker, which must not be imported yet, find this configuration alone; no file of the user is touched.
+
+    `version` is 3 for a board of 4 chips, 5 for one of 48; several boards are of version 5.
 
     The home folder that is returned goes when the script ends: after sPyNNaker, which writes to it to the last.
     """
@@ -39,7 +41,7 @@ def use_virtual_board(boards: int) -> Path:
         size = f"width = {TRIAD * -(-boards // BOARDS_IN_A_TRIAD)}\nheight = {TRIAD}\n"
     home = Path(tempfile.mkdtemp(prefix="virtual-board-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    (home / ".spynnaker.cfg").write_text(CONFIGURATION.format(size=size), encoding="utf-8")
+    (home / ".spynnaker.cfg").write_text(CONFIGURATION.format(version=version, size=size), encoding="utf-8")
     os.environ.update({"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "MPLBACKEND": "Agg"})
     os.chdir(home)
     return home

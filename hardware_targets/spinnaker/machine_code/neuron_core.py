@@ -19,7 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.oracles.arm import STACK_TOP, Machine
+from hardware_targets.spinnaker.fixed_point import host_rounded
+from hardware_targets.spinnaker.integer_network import NeuronParameters
+from hardware_targets.spinnaker.machine_code.machine import STACK_TOP, Machine
 
 NEURONS, SYNAPSES = 0x400168, 0x400114
 """Global structures of the two halves of the program."""
@@ -51,11 +53,14 @@ class NeuronCore:
     n : number of neurons
     shifts : ring-buffer shift of either type
     slots : ticks that the ring buffer holds, a power of two
+    index_bits : bits of a neuron's number in a synaptic word; as many as it takes if left out
     """
 
-    def __init__(self, n: int, shifts: tuple[int, int] = (0, 0), slots: int = 16) -> None:
+    def __init__(
+        self, n: int, shifts: tuple[int, int] = (0, 0), slots: int = 16, index_bits: int | None = None
+    ) -> None:
         self.n, self.slots = n, slots
-        self.index_bits = max(n - 1, 1).bit_length()
+        self.index_bits = max(n - 1, 1).bit_length() if index_bits is None else index_bits
         stride = 1 << self.index_bits
         machine = self._machine = Machine("IF_curr_exp.aplx", 0x400000)
         self._neurons, self._synapses = machine.allocate(32 * n), machine.allocate(24 * n)
@@ -128,6 +133,14 @@ class NeuronCore:
         )
         self._machine.call(0x16B4, self._parameters, self.n, 0)
 
+    def set_up(self, parameters: NeuronParameters, dt_ms: float) -> None:
+        """Initialise as sPyNNaker's host does: v at rest, nothing on the synapses."""
+        p, nothing = parameters, np.zeros_like(parameters.cm)
+        dt = np.full_like(nothing, host_rounded(dt_ms))
+        fields = (p.v_rest, p.v_rest, p.cm, p.tau_m, p.i_offset, p.v_reset, p.tau_refrac, nothing, dt)
+        synapses = np.stack((p.tau_syn_e, nothing, p.tau_syn_i, nothing, dt), axis=1)
+        self.initialise(np.stack(fields, axis=1), p.v_thresh, synapses)
+
     @property
     def neurons(self) -> NDArray[np.int32]:
         """State and constants, (n, 8)."""
@@ -135,6 +148,7 @@ class NeuronCore:
 
     @neurons.setter
     def neurons(self, words: NDArray[np.int32]) -> None:
+        """Set them."""
         self._machine.put(self._neurons, words.astype("<i4"))
 
     @property
@@ -144,6 +158,7 @@ class NeuronCore:
 
     @synapses.setter
     def synapses(self, words: NDArray[np.int32]) -> None:
+        """Set them."""
         self._machine.put(self._synapses, words.astype("<i4"))
 
     @property
@@ -153,6 +168,7 @@ class NeuronCore:
 
     @thresholds.setter
     def thresholds(self, words: NDArray[np.int32]) -> None:
+        """Set them."""
         self._machine.put(self._thresholds, words.astype("<i4"))
 
     def row(self, synapses: list[tuple[int, int, int, int]]) -> NDArray[np.uint32]:

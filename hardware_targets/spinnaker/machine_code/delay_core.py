@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.oracles.arm import STACK_TOP, Machine
+from hardware_targets.spinnaker.machine_code.machine import STACK_TOP, Machine
 
 DELAYS, TIME = 0x400014, 0x400000
 QUEUE_SIZE = 256

@@ -1,0 +1,204 @@
+"""What an inference costs on SpiNNaker: counts, energy as sPyNNaker reckons it, and whether cores keep up.
+
+    static   = idle power of the chips in use x time
+    dynamic  = power of active cores x cores in use x time + energy of a packet x routers that it goes through
+    time     = ticks x length of a tick: real time, however little there is to do
+    load     = (updates, spikes, synapses and rows of a tick, in instructions) x cycles of one / clock, of each core
+
+A core whose load is above 1 in a tick does not finish it: the machine runs on, and spikes are handled late or lost.
+Then a run has to be slowed down by as much (`time_scale_factor` of `sim.setup`).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware_targets.constant_file import parse_constants, published_costs
+from hardware_targets.spinnaker.integer_network import IntegerNetwork
+from hardware_targets.spinnaker.limits import BOARD, Board, SpinnakerLimits
+from hardware_targets.spinnaker.workload import build_workload
+from toolchain.cost.constants import Constant, Constants
+from toolchain.cost.content import Cost, Estimate, Part, SiteLoad, count_rows, spike_rows
+from toolchain.cost.counting import Counts, count, source_rasters, step_counts, unit_counts
+from toolchain.cost.estimates import SHOWN_LOADS, dominant, energy_parts
+from toolchain.cost.interval import Interval, total
+from toolchain.cost.workload import Workload
+from toolchain.deployment.target import EmulatedResponses, Placement, Traces
+from toolchain.spikes import SpikeTrains
+
+INSTRUCTIONS = {
+    "neuron_updates": "instructions_per_neuron",
+    "spikes_out": "instructions_per_spike",
+    "synaptic_events": "instructions_per_synapse",
+    "rows": "instructions_per_row",
+}
+UNITS = {
+    "idle_chip_power": "W",
+    "active_core_power": "W",
+    "packet_energy": "nJ",
+    "event_energy_by_keras_spiking": "nJ",
+    "update_energy_by_keras_spiking": "nJ",
+    "clock": "MHz",
+    "cycles_per_instruction": "cycles",
+    **dict.fromkeys(INSTRUCTIONS.values(), "instructions"),
+}
+SMALL_BOARD = 3
+
+
+@cache
+def read_constants(chip: str) -> dict[str, Constant]:
+    """Constants that ship with this package; `chip` is the name of the file without its endings."""
+    text = resources.files(__package__).joinpath(f"{chip}.energy.yaml").read_text(encoding="utf-8")
+    return parse_constants(text, f"{chip}.energy.yaml", UNITS)
+
+
+def network_cost(
+    network: IntegerNetwork,
+    placement: Placement,
+    limits: SpinnakerLimits,
+    *,
+    spikes: SpikeTrains,
+    emulated: EmulatedResponses,
+    traced: SpikeTrains,
+    traces: Traces,
+) -> Cost:
+    """Cost of an inference, from what the emulator saw.
+
+    Parameters
+    ----------
+    spikes, emulated : input, and spikes of every neuron, of the samples that are counted
+    traced, traces : input and spikes of every tick of some samples
+    """
+    constants = read_constants(limits.chip)
+    sources = [(p.name, p.size) for p in network.sources]
+    workload = build_workload(network, placement.cores, limits, board_of(placement, limits))
+    counts = count(workload, {**unit_counts(spikes, sources), **emulated.neuron_counts}, spikes.n_steps)
+    tick_s = 1e-3 * network.dt_ms
+    busy = tick_loads(workload, {**source_rasters(traced, sources), **traces.spikes}, constants, tick_s)
+    loads = _loads(workload, counts, constants, tick_s)
+    n_chips = len({c.chip for c in placement.cores})
+    peak = Interval(*(float(a.max(initial=0.0)) for a in busy))
+    estimates = _estimates(counts, loads, constants, peak, tick_s, n_chips)
+    return Cost(
+        limits.chip,
+        counts.n_samples,
+        traced.n_samples,
+        spikes.n_steps,
+        network.dt_ms,
+        len(placement.cores),
+        n_chips,
+        spike_rows(counts),
+        count_rows(workload, counts),
+        estimates,
+        loads[:SHOWN_LOADS],
+        _warnings(busy, workload),
+        constants,
+        published_costs(),
+    )
+
+
+def board_of(placement: Placement, limits: SpinnakerLimits) -> Board | None:
+    """The board that a placement lies on; None where there are several."""
+    used = {r.name: r for r in placement.resources}
+    if used["boards"].used != 1:
+        return None
+    small = limits.board(SMALL_BOARD)
+    return small if used["chips"].limit == small.n_chips else limits.board(BOARD)
+
+
+def tick_loads(
+    workload: Workload, rasters: dict[str, NDArray[np.bool_]], constants: Constants, tick_s: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Work of each core in each tick as a share of it, low, central and high; (n_samples, n_ticks, n_sites) each."""
+    counted = {kind: step_counts(workload, rasters, kind) for kind in INSTRUCTIONS}
+    one = _instruction_time(constants)
+    found = []
+    for end in ("low", "value", "high"):
+        work = sum(counted[k] * getattr(constants[name].interval, end) for k, name in INSTRUCTIONS.items())
+        found.append(np.asarray(work, dtype=np.float64) * getattr(one, end) / tick_s)
+    return found[0], found[1], found[2]
+
+
+def _instruction_time(constants: Constants) -> Interval:
+    return constants["cycles_per_instruction"].interval.per(constants["clock"].interval)
+
+
+def _loads(workload: Workload, counts: Counts, constants: Constants, tick_s: float) -> list[SiteLoad]:
+    """Mean load of every core, the busiest first; None of cores without a figure: sources and delay extensions."""
+    ticks = max(1, counts.n_steps * counts.n_samples)
+    out: dict[int, int] = {}
+    for sender in workload.senders:
+        if "spikes_out" in sender.per_spike:
+            spikes = counts.neurons[sender.population] * sender.per_spike["spikes_out"]
+            for i in np.unique(sender.sent_from).tolist():
+                out[i] = out.get(i, 0) + int(spikes[sender.sent_from == i].sum())
+    found = []
+    for i, site in enumerate(workload.sites):
+        per_tick = {k: int(counts.at_sites[k][i]) / ticks for k in INSTRUCTIONS if k != "spikes_out"}
+        per_tick["spikes_out"] = out.get(i, 0) / ticks
+        per_tick["messages"] = int(counts.at_sites["messages"][i]) / ticks
+        work = total(constants[name].interval * per_tick[kind] for kind, name in INSTRUCTIONS.items())
+        busy = work * _instruction_time(constants) * (1 / tick_s) if site.what == "neurons" else None
+        found.append(SiteLoad(**vars(site), per_step=per_tick, busy=busy))
+    return sorted(found, key=lambda load: -load.busy.value if load.busy else 0.0)
+
+
+def _estimates(
+    counts: Counts, loads: list[SiteLoad], constants: Constants, peak: Interval, tick_s: float, chips: int
+) -> tuple[Estimate, ...]:
+    time_s = counts.n_steps * tick_s
+    power = constants["active_core_power"].interval
+    # Waiting cores take something between nothing and what busy ones do; sPyNNaker reckons with all of it.
+    busy = sum(min(1.0, load.busy.low) for load in loads if load.busy)
+    cores = Interval(power.low * busy, power.value * len(loads), power.high * len(loads)) * time_s
+    parts = [Part("active cores", f"{len(loads)} x {constants['active_core_power'].value:g} W x {time_s:g} s", cores)]
+    parts += energy_parts(counts, {"router_passes": "packet_energy"}, constants)
+    dynamic = total(p.interval for p in parts)
+    static = constants["idle_chip_power"].interval * (chips * time_s)
+    how = f"{chips} x {constants['idle_chip_power'].value:g} W x {time_s:g} s"
+    other = energy_parts(
+        counts,
+        {"synaptic_events": "event_energy_by_keras_spiking", "neuron_updates": "update_energy_by_keras_spiking"},
+        constants,
+    )
+    unrouted = "" if "router_passes" in counts.events else "; without packets, as chips of several boards are not known"
+    real_time = Interval(*(1 / max(1.0, load) for load in (peak.high, peak.value, peak.low)))
+    return (
+        Estimate("energy_dynamic", "J", dynamic, f"{dominant(parts)}{unrouted}", tuple(parts)),
+        Estimate("energy_static", "J", static, f"{how}: the chips in use alone", (Part("idle chips", how, static),)),
+        Estimate("energy_total", "J", dynamic + static, "dynamic and static; without the host, and what loads a board"),
+        Estimate(
+            "latency",
+            "s",
+            Interval.exact(time_s).per(real_time),
+            f"{counts.n_steps} ticks of {1e3 * tick_s:g} ms: real time; longer where a core does not finish its tick",
+        ),
+        Estimate("real_time_factor", "1", real_time, "1 is real time, which is as fast as it goes"),
+        Estimate("peak_load", "1", peak, "work of the busiest core in its busiest tick, of the tick; a lower bound"),
+        Estimate(
+            "energy_dynamic_by_keras_spiking",
+            "J",
+            total(p.interval for p in other),
+            "another public model, in which events and updates cost and nothing else does; not part of the others",
+            tuple(other),
+        ),
+    )
+
+
+def _warnings(busy: tuple[NDArray[np.float64], ...], workload: Workload) -> tuple[str, ...]:
+    """What a core cannot do in time, by the central and the high estimate."""
+    for load, how in ((busy[1], "is estimated to"), (busy[2], "may, at the high end of the estimate,")):
+        late = load > 1
+        if late.any():
+            sample, tick, site = (int(i) for i in np.unravel_index(load.argmax(), load.shape))
+            at = workload.sites[site]
+            return (
+                f"chip {at.chip} core {at.core} ({at.population} {at.first}..{at.last}) {how} need {load.max():.2f} "
+                f"ticks for tick {tick} of traced sample {sample}, {late.any(axis=2).mean():.1%} of ticks are too busy "
+                f"for some core; set time_scale_factor to {int(np.ceil(load.max()))}, or put fewer neurons on a core",
+            )
+    return ()
