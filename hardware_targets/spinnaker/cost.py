@@ -150,23 +150,26 @@ def _loads(workload: Workload, counts: Counts, constants: Constants, tick_s: flo
 def _estimates(
     counts: Counts, loads: list[SiteLoad], constants: Constants, peak: Interval, tick_s: float, chips: int
 ) -> tuple[Estimate, ...]:
-    time_s = counts.n_steps * tick_s
+    ticks_s = counts.n_steps * tick_s
+    real_time = Interval(*(1 / max(1.0, load) for load in (peak.high, peak.value, peak.low)))
+    time = Interval.exact(ticks_s).per(real_time)
     power = constants["active_core_power"].interval
     # Waiting cores take something between nothing and what busy ones do; sPyNNaker reckons with all of it.
     busy = sum(min(1.0, load.busy.low) for load in loads if load.busy)
-    cores = Interval(power.low * busy, power.value * len(loads), power.high * len(loads)) * time_s
-    parts = [Part("active cores", f"{len(loads)} x {constants['active_core_power'].value:g} W x {time_s:g} s", cores)]
+    cores = Interval(power.low * busy, power.value * len(loads), power.high * len(loads)) * time
+    parts = [
+        Part("active cores", f"{len(loads)} x {constants['active_core_power'].value:g} W x {time.value:g} s", cores)
+    ]
     parts += energy_parts(counts, {"router_passes": "packet_energy"}, constants)
     dynamic = total(p.interval for p in parts)
-    static = constants["idle_chip_power"].interval * (chips * time_s)
-    how = f"{chips} x {constants['idle_chip_power'].value:g} W x {time_s:g} s"
+    static = constants["idle_chip_power"].interval * time * chips
+    how = f"{chips} x {constants['idle_chip_power'].value:g} W x {time.value:g} s"
     other = energy_parts(
         counts,
         {"synaptic_events": "event_energy_by_keras_spiking", "neuron_updates": "update_energy_by_keras_spiking"},
         constants,
     )
     unrouted = "" if "router_passes" in counts.events else "; without packets, as chips of several boards are not known"
-    real_time = Interval(*(1 / max(1.0, load) for load in (peak.high, peak.value, peak.low)))
     return (
         Estimate("energy_dynamic", "J", dynamic, f"{dominant(parts)}{unrouted}", tuple(parts)),
         Estimate("energy_static", "J", static, f"{how}: the chips in use alone", (Part("idle chips", how, static),)),
@@ -174,7 +177,7 @@ def _estimates(
         Estimate(
             "latency",
             "s",
-            Interval.exact(time_s).per(real_time),
+            time,
             f"{counts.n_steps} ticks of {1e3 * tick_s:g} ms: real time; longer where a core does not finish its tick",
         ),
         Estimate("real_time_factor", "1", real_time, "1 is real time, which is as fast as it goes"),

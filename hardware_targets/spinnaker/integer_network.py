@@ -34,6 +34,8 @@ LARGEST_WEIGHT = 0xFFFF
 """Largest stored weight; its sign is carried by the synapse type."""
 LARGEST_SHIFT = 16
 """A larger ring-buffer shift moves bits out of s16.15."""
+LARGEST_SAFE_SHIFT = 15
+"""At 16 a stored weight of 2^15 or more would subtract: the chip takes the shifted weight as signed."""
 NO_THRESHOLD = 0x7FFFFFFF
 """Threshold of a `leaky_readout`: the largest there is, just below 65536 mV."""
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hardware_targets.spinnaker.emulator import Emulation, emulate
 from hardware_targets.spinnaker.fixed_point import check_constants
-from hardware_targets.spinnaker.integer_network import LARGEST_WEIGHT, ONE, IntegerNetwork
+from hardware_targets.spinnaker.integer_network import LARGEST_SAFE_SHIFT, LARGEST_WEIGHT, ONE, IntegerNetwork
 from hardware_targets.spinnaker.rounding import Shifts, refractory_ms, round_network, round_population, weight_step
 from hardware_targets.spinnaker.slots import check_step
 from hardware_targets.trained_spikes import spike_counts, trained_spikes
@@ -29,8 +29,6 @@ from toolchain.errors import TargetLimitError
 from toolchain.network import Network, Population
 from toolchain.spikes import SpikeTrains
 
-LARGEST_SHIFT = 15
-"""At 16 a stored weight of 2^15 or more would subtract: the chip takes the shifted weight as signed."""
 RING_HEADROOM, STATE_HEADROOM = 0.5, 0.125
 """Share of the ring buffer's 16 bits, and of s16.15, that calibration data may use. Room costs a bit of the weights in
 the first; in the second nothing, as a unit in the last place is far below a threshold."""
@@ -147,7 +145,7 @@ def _peaks(network: Network, simulated: list[Population], calibration: SpikeTrai
             )
             for sign in (1, -1)
         ]
-        while _shift(max(most) * scale) > LARGEST_SHIFT:
+        while _shift(max(most) * scale) > LARGEST_SAFE_SHIFT:
             scale /= 2
         chosen[population.name] = (scale, (_shift(most[0] * scale), _shift(most[1] * scale)))
     while True:
@@ -185,14 +183,15 @@ def _candidates(
         max((float(np.max(sign * p.weight, initial=0)) for p in network.incoming(population.name)), default=0.0)
         for sign in (1, -1)
     ]
-    range_mv = 2.0**16
+    range_mv = 2.0**16  # of s16.15, on one side of 0
     bounds = [STATE_HEADROOM * headroom * range_mv / peak.state if peak.state else math.inf]
     bounds += [
-        RING_HEADROOM * headroom * LARGEST_WEIGHT * weight_step(LARGEST_SHIFT) / a for a in peak.arriving if a > 0
+        RING_HEADROOM * headroom * LARGEST_WEIGHT * weight_step(LARGEST_SAFE_SHIFT) / a for a in peak.arriving if a > 0
     ]
-    bounds += [LARGEST_WEIGHT * weight_step(LARGEST_SHIFT) / w for w in heaviest if w > 0]
+    bounds += [LARGEST_WEIGHT * weight_step(LARGEST_SAFE_SHIFT) / w for w in heaviest if w > 0]
     # A threshold of half the range leaves a voltage that is refused one step above it where it belongs.
     bounds.append(STATE_HEADROOM * range_mv / (population.threshold if population.kind == "lif" else 1.0))
+    # A hair below, so that the logarithm of a shift does not round up at a bound that is a power of two.
     top = min(bounds) * (1 - 1e-9)
     _check_scale(population, top)
     found = []

@@ -94,7 +94,7 @@ def write_spynnaker_folder(
     if plan.misplaced and not allow_misplaced:
         raise TargetLimitError(
             f"projection {plan.misplaced[0]}: in this layout sPyNNaker 7.4.1 puts synapses of "
-            f"{', '.join(plan.misplaced)} into wrong rows; leave the neurons a core to the planner"
+            f"{', '.join(plan.misplaced)} into rows that no core reads; leave the neurons a core to the planner"
         )
     check_sources(network.sources, spikes)
     samples = sample_arrays(spikes, labels)

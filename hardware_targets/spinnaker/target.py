@@ -81,7 +81,7 @@ class SpinnakerTarget:
         clip_delays: bool,
         extend_delays: bool,
     ) -> Pruned:
-        """Refused: a core of this machine holds 256 synapses a source, which no network here comes near."""
+        """Refused: rows lie in the 118 MiB of a chip, and a core has no more synapses a source than neurons."""
         raise InputError(_NOT_PRUNED.format(option="--prune"))
 
     def quantise(
@@ -370,6 +370,8 @@ _NOT_PRUNED = "{option}: synapses are pruned for the memory of Loihi's cores, he
 
 def _known(hint: Mapping[str, Any]) -> dict[str, tuple[float, tuple[int, int]]]:
     """Scales and shifts from a checkpoint, which may hold anything."""
+    from hardware_targets.spinnaker.integer_network import LARGEST_SAFE_SHIFT
+
     scales, shifts = hint.get("scales"), hint.get("shifts")
     if not isinstance(scales, Mapping) or not isinstance(shifts, Mapping) or set(scales) != set(shifts):
         raise CheckpointError(f"checkpoint: its number format {dict(hint)!r} has no scales and shifts; train again")
@@ -380,7 +382,7 @@ def _known(hint: Mapping[str, Any]) -> dict[str, tuple[float, tuple[int, int]]]:
             not (isinstance(scale, (int, float)) and 0 < scale < float("inf"))
             or not isinstance(pair, (list, tuple))
             or len(pair) != 2
-            or not all(isinstance(s, int) and 0 <= s <= 15 for s in pair)
+            or not all(isinstance(s, int) and 0 <= s <= LARGEST_SAFE_SHIFT for s in pair)
         ):
             raise CheckpointError(
                 f"checkpoint: scale {scale!r} or shifts {pair!r} of population {name} are out of range; train again"

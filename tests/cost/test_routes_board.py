@@ -1,4 +1,4 @@
-"""Cores and links that a packet takes, followed through the routing tables of sPyNNaker's virtual board."""
+"""Cores and links of a packet, followed through the routing tables that sPyNNaker makes on its virtual board."""
 
 from __future__ import annotations
 

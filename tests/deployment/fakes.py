@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hardware_targets.loihi import LoihiTarget
-from hardware_targets.loihi.target import LoihiQuantised
+from hardware_targets.loihi.quantised import LoihiQuantised
 from toolchain.deployment.target import Quantised, Traces
 from toolchain.errors import MissingDependencyError
 from toolchain.network import Network

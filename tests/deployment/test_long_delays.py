@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from hardware_targets.loihi.target import LoihiQuantised
+from hardware_targets.loihi.quantised import LoihiQuantised
 from tests.conftest import MODELS
 from tests.deployment.fakes import FaultyVendor, silent
 from tests.validation.bundles import validated

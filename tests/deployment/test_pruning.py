@@ -15,7 +15,7 @@ import yaml
 from hardware_targets.loihi.emulator_tables import build_tables
 from hardware_targets.loihi.integer_network import IntegerNetwork
 from hardware_targets.loihi.limits import read_limits
-from hardware_targets.loihi.target import LoihiQuantised
+from hardware_targets.loihi.quantised import LoihiQuantised
 from tests.conftest import MODELS
 from tests.deployment.fakes import FaultyVendor, silent
 from toolchain.deployment.bundle import read_bundle

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolchain.devices import journal as module
@@ -49,8 +49,9 @@ def test_a_part_of_a_run_says_what_its_overflows_are_of(tmp_path: Path) -> None:
     assert (found.overflows, found.covered) == ({"out": {"wrapped": 8}}, 8)
 
 
+@settings(max_examples=25, deadline=None)  # every file is flushed to the disk
 @given(
-    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 8)), max_size=12),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 8)), max_size=6),
     st.integers(1, 40),
     st.integers(1, 9),
 )

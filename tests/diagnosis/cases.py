@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from hardware_targets.loihi import loihi2
 from hardware_targets.loihi.integer_network import READOUT_VTH, IntegerNetwork, IntegerPopulation, IntegerProjection
+from hardware_targets.loihi.quantised import LoihiQuantised
 from hardware_targets.loihi.rounding import dequantised_weights
-from hardware_targets.loihi.target import LoihiQuantised
 from toolchain.deployment.abilities import ReplayingTarget
 from toolchain.deployment.target import Quantised, Target
 from toolchain.diagnosis.attribution import Attribution

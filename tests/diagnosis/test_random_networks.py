@@ -7,8 +7,8 @@ import pytest
 
 from hardware_targets.loihi import loihi2
 from hardware_targets.loihi.limits import read_limits
+from hardware_targets.loihi.quantised import LoihiQuantised
 from hardware_targets.loihi.quantiser import round_at
-from hardware_targets.loihi.target import LoihiQuantised
 from hardware_targets.spinnaker.quantised import SpinnakerQuantised
 from hardware_targets.spinnaker.rounding import round_network
 from tests.diagnosis.cases import explain

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -45,14 +47,20 @@ def chain(names: tuple[str, ...], size: int = 3) -> IntegerNetwork:
 
 
 @pytest.mark.parametrize("names", NAMES)
-def test_no_two_names_share_a_variable_or_an_array(names: tuple[str, ...], tmp_path: Path) -> None:
+def test_no_two_names_share_a_variable_or_an_array(
+    names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the script builds is the network: every list is where it was asked for."""
     network = chain(names)
     write_spynnaker_folder(network, plan_of(network), samples(network), None, tmp_path, readout="first_spike")
     built = Recorder()
-    script: dict[str, Any] = {"__file__": str(tmp_path / "network.py"), "__name__": "network"}
-    code = (tmp_path / "network.py").read_text(encoding="utf-8").replace("import spynnaker_samples", "#")
-    exec(compile(code.replace("from spynnaker_running import main", ""), "network.py", "exec"), script)
+    # What the script imports from its folder is for running it; here it only builds.
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setitem(sys.modules, "spynnaker_samples", ModuleType("spynnaker_samples"))
+    running = ModuleType("spynnaker_running")
+    monkeypatch.setattr(running, "main", None, raising=False)
+    monkeypatch.setitem(sys.modules, "spynnaker_running", running)
+    script = runpy.run_path(str(tmp_path / "network.py"))
     with np.load(tmp_path / "arrays.npz") as arrays:
         script["build"](built, dict(arrays), SimpleNamespace(spike_times=lambda first, size: [], populations={}))
     wanted = {

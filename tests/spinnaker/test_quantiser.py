@@ -9,8 +9,8 @@ import pytest
 
 from hardware_targets.rounded_delays import round_delays
 from hardware_targets.spinnaker.emulator import emulate
-from hardware_targets.spinnaker.integer_network import LARGEST_WEIGHT, ONE, IntegerNetwork
-from hardware_targets.spinnaker.quantiser import LARGEST_SHIFT, RING_HEADROOM, quantise_network, shared_shifts
+from hardware_targets.spinnaker.integer_network import LARGEST_SAFE_SHIFT, LARGEST_WEIGHT, ONE, IntegerNetwork
+from hardware_targets.spinnaker.quantiser import RING_HEADROOM, quantise_network, shared_shifts
 from hardware_targets.spinnaker.rounding import (
     dequantised_constants,
     dequantised_weights,
@@ -162,7 +162,7 @@ def same(one: IntegerNetwork, other: IntegerNetwork) -> bool:
 def test_the_largest_shift_is_never_exceeded() -> None:
     network = one_neuron(1e6, threshold=1.0)
     integers = quantise_network(network, ticking())
-    assert max(s for p in integers.simulated for s in p.shifts) <= LARGEST_SHIFT
+    assert max(s for p in integers.simulated for s in p.shifts) <= LARGEST_SAFE_SHIFT
     assert not any(emulate(integers, ticking()).state_wraps.values())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from toolchain.cost.constants import Constant
 from toolchain.cost.content import Cost, CountRow, Estimate, SiteLoad
 from toolchain.cost.interval import Interval
-from toolchain.cost.wording import quantity, spoken
+from toolchain.cost.wording import quantity, spoken, three_digits
 from toolchain.report.tables import Column, table
 from toolchain.report.wording import NOTHING, Markup, count, counted, escaped, number, percent
 
@@ -77,7 +77,9 @@ def _counts(cost: Cost) -> Markup:
 
 
 def _count_row(name: str, row: CountRow, meaning: str) -> list[str]:
-    return [_noted(name, meaning), number(row.mean), number(row.deviation, 3), count(row.least), count(row.most)]
+    mean = number(row.mean) if abs(row.mean) < 1000 else count(row.mean)
+    deviation = three_digits(row.deviation)
+    return [_noted(name, meaning), mean, deviation, count(row.least), count(row.most)]
 
 
 def _loads(cost: Cost) -> Markup:
