@@ -116,17 +116,18 @@ class DeviceMachine:
 
     def _patiently(self, ask: Callable[[Deployed, Samples], T], deployed: Deployed, samples: Samples) -> T:
         """Ask again what died."""
-        for tried in range(1, TRIES + 1):
+        tried = 0
+        while True:
             try:
                 return ask(deployed, samples)
             except UnansweredError as error:
+                tried += 1
                 if tried == TRIES:
                     raise UnansweredError(
                         f"{self.device.name}: failed {TRIES} times in a row, last: {error}"
                     ) from error
                 self.restarts += 1
                 self.say(f"{self.device.name}: {error}; start it again")
-        raise AssertionError("the last try returns or raises")
 
 
 def _parts(samples: Samples, at_once: int) -> Iterator[Samples]:
