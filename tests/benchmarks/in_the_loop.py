@@ -38,13 +38,15 @@ class Row:
     samples: int
 
 
-def correct_on(bundle: Path, device: str) -> int:
-    """Test samples that a device reads right of a bundle."""
-    read = read_bundle(bundle)
+def correct_on(bundle: Path, devices: list[str]) -> list[int]:
+    """Test samples that devices read right of a bundle."""
+    read, correct = read_bundle(bundle), []
     test = prepare(read.recipe).dataset.test
-    found = find_device(device, read.target)
-    machine = DeviceMachine(found, read.target, read.recipe, 60.0, print)  # type: ignore[arg-type]
-    return int(np.count_nonzero(machine.predict(read.quantised, test) == test.labels))
+    for device in devices:
+        found = find_device(device, read.target)
+        machine = DeviceMachine(found, read.target, read.recipe, 60.0, print)  # type: ignore[arg-type]
+        correct.append(int(np.count_nonzero(machine.predict(read.quantised, test) == test.labels)))
+    return correct
 
 
 def measure(bundle: Path, mismatch: str, chips: list[int], settings: Settings, runs: Path) -> list[Row]:
@@ -55,7 +57,7 @@ def measure(bundle: Path, mismatch: str, chips: list[int], settings: Settings, r
         device = f"mismatch,{mismatch},seed={chip}"
         tuned = tune(begin(bundle, Request(device, settings), runs, print), print, vendor=False)
         emulator, before, after, emulator_after = (rung.tally.correct for rung in tuned.ladder if rung.tally)
-        by_control, n = correct_on(control.bundle, device), tuned.ladder[0].samples
+        by_control, n = correct_on(control.bundle, [device])[0], tuned.ladder[0].samples
         rows.append(Row(str(bundle), chip, emulator, before, after, by_control, emulator_after, n))
         print(json.dumps(vars(rows[-1])), flush=True)
     return rows
@@ -79,11 +81,19 @@ def main() -> None:
     parser.add_argument("bundles", nargs="+", type=Path)
     parser.add_argument("--mismatch", default="threshold=0.05,dead=0.02")
     parser.add_argument("--chips", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--only-lost", action="store_true", help="tune nothing: print what is read right on each chip")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--samples", type=int)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     given = parser.parse_args()
+    if given.only_lost:
+        devices = [f"mismatch,{given.mismatch},seed={chip}" for chip in given.chips]
+        for bundle in given.bundles:
+            emulated, *correct = correct_on(bundle, ["emulator", *devices])
+            spread = f"mean {np.mean(correct):.2f}, deviation {np.std(correct, ddof=1):.2f}, {correct}"
+            print(f"{bundle}: emulator {emulated}, chips {spread}")
+        return
     settings = Settings(given.epochs, given.rate, None, given.samples)
     rows = [r for b in given.bundles for r in measure(b, given.mismatch, given.chips, settings, given.runs)]
     print(summary(rows))
