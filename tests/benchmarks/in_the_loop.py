@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.in_the_loop runs/fsdd-*/loihi2 --mismatch threshold=0.05,dead=0.02 --chips 1 2 3
 
-For each bundle and chip: test accuracy of the emulator, of the chip before, of the chip after. As a control each bundle
-is tuned on its emulator as long and with the same settings, and then put on the same chips: what learning on regains
-that knows nothing of them. All rows count the same test samples, so the sums at the end are over bundles and chips.
+For each bundle and chip: correct test samples of the emulator, of the chip before and of the chip after. As a control
+each bundle is tuned on its emulator as long and with the same settings, and the network of the last epoch put on the
+same chips: what more training by itself does. All rows count the same test samples, so the sums at the end are over
+bundles and chips.
 """
 
 from __future__ import annotations
@@ -16,8 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from toolchain.deployment.bundle import read_bundle
+from toolchain.deployment.abilities import TunableTarget
+from toolchain.deployment.bundle import Bundle, read_bundle
+from toolchain.deployment.target import Quantised
 from toolchain.devices.finding import find_device
+from toolchain.event_graph import flatten, unflatten
+from toolchain.training.checkpoints import load_best
+from toolchain.training.straight_through import StraightThrough
 from toolchain.training.trainer import prepare
 from toolchain.tuning.beginning import Settings
 from toolchain.tuning.machine import DeviceMachine
@@ -26,39 +32,59 @@ from toolchain.tuning.tune import Request, begin, tune
 
 @dataclass(frozen=True)
 class Row:
-    """Correct test samples of one bundle on one chip, and how many there are."""
+    """Correct test samples of one bundle on one chip, and how many samples there are.
+
+    Attributes
+    ----------
+    emulator, before : of the bundle, on its emulator and on the chip
+    after, emulator_after : of what was tuned on the chip
+    control, control_emulator : of what was tuned on the emulator
+    """
 
     bundle: str
     chip: int
     emulator: int
     before: int
     after: int
-    control: int
     emulator_after: int
+    control: int
+    control_emulator: int
     samples: int
 
 
-def correct_on(bundle: Path, devices: list[str]) -> list[int]:
-    """Test samples that devices read right of a bundle."""
+def correct_on(bundle: Path, devices: list[str], run: Path | None = None) -> list[int]:
+    """Test samples that devices read right of a bundle, or of the last epoch of a run that went on from it."""
     read, correct = read_bundle(bundle), []
+    quantised = read.quantised if run is None else _last(run, read)
     test = prepare(read.recipe).dataset.test
     for device in devices:
         found = find_device(device, read.target)
         machine = DeviceMachine(found, read.target, read.recipe, 60.0, print)  # type: ignore[arg-type]
-        correct.append(int(np.count_nonzero(machine.predict(read.quantised, test) == test.labels)))
+        correct.append(int(np.count_nonzero(machine.predict(quantised, test) == test.labels)))
     return correct
+
+
+def _last(run: Path, bundle: Bundle) -> Quantised:
+    """The network of the last epoch, in integers."""
+    assert isinstance(bundle.target, TunableTarget)
+    network, number_format = load_best(run / "checkpoints" / "last.safetensors")
+    assert number_format is not None
+    weights, _ = StraightThrough.restore(network, number_format).round(flatten(network, "weight"))
+    return bundle.target.round_in(unflatten(network, weights, flatten(network, "delay")), number_format["hint"])
 
 
 def measure(bundle: Path, mismatch: str, chips: list[int], settings: Settings, runs: Path) -> list[Row]:
     """Tune a bundle on the emulator, then on each chip."""
-    control = tune(begin(bundle, Request("emulator", settings), runs, print), print, vendor=False)
+    longer = tune(begin(bundle, Request("emulator", settings), runs, print), print, vendor=False).run
+    names = [f"mismatch,{mismatch},seed={chip}" for chip in chips]
+    control_emulator, *controls = correct_on(bundle, ["emulator", *names], longer)
     rows = []
-    for chip in chips:
-        device = f"mismatch,{mismatch},seed={chip}"
+    for chip, device, control in zip(chips, names, controls, strict=True):
         tuned = tune(begin(bundle, Request(device, settings), runs, print), print, vendor=False)
         emulator, before, after, emulator_after = (rung.tally.correct for rung in tuned.ladder if rung.tally)
-        by_control, n = correct_on(control.bundle, [device])[0], tuned.ladder[0].samples
-        rows.append(Row(str(bundle), chip, emulator, before, after, by_control, emulator_after, n))
+        n = tuned.ladder[0].samples
+        found = (emulator, before, after, emulator_after, control, control_emulator, n)
+        rows.append(Row(str(bundle), chip, *found))
         print(json.dumps(vars(rows[-1])), flush=True)
     return rows
 
@@ -66,7 +92,7 @@ def measure(bundle: Path, mismatch: str, chips: list[int], settings: Settings, r
 def summary(rows: list[Row]) -> str:
     """Percent of all samples of all rows, and the share regained."""
     total = sum(r.samples for r in rows)
-    names = ("emulator", "before", "after", "control", "emulator_after")
+    names = ("emulator", "before", "after", "emulator_after", "control", "control_emulator")
     correct = {name: sum(getattr(r, name) for r in rows) for name in names}
     text = ", ".join(f"{name} {100 * count / total:.2f}" for name, count in correct.items())
     lost = correct["emulator"] - correct["before"]
