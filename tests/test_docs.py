@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from toolchain.attribution.divergence import CAUSES
 from toolchain.datasets import load_dataset
 from toolchain.datasets.checks import Item, inspect_item
 from toolchain.datasets.own_spikes import SpikesOptions
 from toolchain.datasets.splits import split_validation
-from toolchain.diagnosis.attribution import CAUSES
 from toolchain.objective import COMBINATIONS
 from toolchain.recipe import Recipe, parse_recipe, training_section
 from toolchain.recipe.training_section import ValidationSection
@@ -114,6 +114,16 @@ def test_a_file_written_as_data_md_shows_is_clean_and_can_be_trained_on(
     dataset = split_validation(dataset, ValidationSection.model_validate(recipe["training"]["validation"]), "spikes", 0)
     assert [s.labels.size for s in (dataset.train, dataset.valid, dataset.test)] == [24, 6, 10]
     assert "touches of my sensor, synthetic" in dataset.provenance
+
+
+def test_the_example_of_the_diagnosis_finds_the_weight_that_it_changes(tmp_path: Path) -> None:
+    (code,) = blocks(ROOT / "docs" / "diagnosis.md", "python")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
+        text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "projection input->hidden: synapse 3->7 has weight" in done.stdout
 
 
 def test_options_of_the_spikes_task_are_on_the_page() -> None:

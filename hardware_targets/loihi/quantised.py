@@ -67,6 +67,13 @@ class LoihiQuantised:
         return dequantised_weights(self.integers, self.trained)
 
     @property
+    def weight_steps(self) -> Mapping[str, tuple[float, float]]:
+        """Spacing of weights; that of negative ones is the same."""
+        from hardware_targets.loihi.rounding import weight_unit
+
+        return {p.name: (weight_unit(p, self.integers, self.trained),) * 2 for p in self.integers.projections}
+
+    @property
     def constants(self) -> Mapping[str, NeuronConstants]:
         """Decays and thresholds that the integers stand for."""
         from hardware_targets.loihi.rounding import dequantised_constants

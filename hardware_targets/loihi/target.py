@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +30,15 @@ from toolchain.deployment.target import (
     Traces,
     TrainingFormat,
 )
+from toolchain.diagnosis.model import Chip
 from toolchain.errors import InputError
 from toolchain.network import Network
 from toolchain.objective import Reading
 from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
+
+if TYPE_CHECKING:
+    from hardware_targets.loihi.emulator import Emulation
 
 
 class LoihiTarget:
@@ -175,12 +179,14 @@ class LoihiTarget:
         """Put a network on cores that is not trained yet."""
         return place_plan(plan, self._limits, clip_delays=clip_delays, chips=self._chips(request))
 
-    def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
+    def emulate(
+        self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False, traces: bool = False
+    ) -> EmulatedResponses:
         """Run all samples in the chip's integers; `strict` refuses a wrap, a clip and a spike of a readout."""
         from hardware_targets.loihi.emulator import emulate
 
         ours = _loihi(quantised)
-        result = emulate(ours.on_chip, spikes, strict=strict)
+        result = emulate(ours.on_chip, spikes, strict=strict, traces=traces)
         overflows = {
             p.name: {
                 "current wrapped": result.wraps[p.name],
@@ -191,11 +197,24 @@ class LoihiTarget:
             for p in ours.integers.simulated
         }
         first_spikes = result.first_spikes[quantised.rounded.readout.name]
-        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts, result.neuron_counts)
+        return EmulatedResponses(
+            result.readout_v,
+            first_spikes,
+            overflows,
+            result.spike_counts,
+            result.neuron_counts,
+            _kept(result) if traces else None,
+        )
 
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples and keep u, v and spikes of every neuron at every step."""
         return _traces(_loihi(quantised).on_chip, spikes)
+
+    def chip_model(self, quantised: Quantised) -> Chip:
+        """What runs on the chip and its step, for diagnosis."""
+        from hardware_targets.loihi.fault_model import make_chip
+
+        return make_chip(_loihi(quantised).on_chip)
 
     def emulate_unextended(self, quantised: Quantised, spikes: SpikeTrains) -> Traces | None:
         """Run all samples without relays, every delay in its own synapse."""
@@ -298,7 +317,11 @@ def _loihi(quantised: Quantised) -> LoihiQuantised:
 def _traces(network: IntegerNetwork, spikes: SpikeTrains) -> Traces:
     from hardware_targets.loihi.emulator import emulate
 
-    result = emulate(network, spikes, traces=True)
+    return _kept(emulate(network, spikes, traces=True))
+
+
+def _kept(result: Emulation) -> Traces:
+    """Traces of an emulation in the words of the pipeline."""
     return Traces(
         {k: a.astype(np.int64) for k, a in result.u.items()},
         {k: a.astype(np.int64) for k, a in result.v.items()},

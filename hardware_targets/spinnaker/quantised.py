@@ -54,6 +54,18 @@ class SpinnakerQuantised:
         return dequantised_weights(self.integers, self.trained)
 
     @property
+    def weight_steps(self) -> Mapping[str, tuple[float, float]]:
+        """Spacing of weights: inhibitory and excitatory ones have ring buffers, and shifts, of their own."""
+        from hardware_targets.spinnaker.rounding import weight_step
+
+        steps = {}
+        for projection in self.integers.projections:
+            target = self.integers[projection.target]
+            excitatory, inhibitory = (weight_step(shift) / target.scale for shift in target.shifts)
+            steps[projection.name] = (inhibitory, excitatory)
+        return steps
+
+    @property
     def constants(self) -> Mapping[str, NeuronConstants]:
         """What the chip computes with, as it sets it up from the parameters."""
         from hardware_targets.spinnaker.rounding import dequantised_constants

@@ -29,6 +29,7 @@ from toolchain.deployment.target import (
     Traces,
     TrainingFormat,
 )
+from toolchain.diagnosis.model import Chip
 from toolchain.errors import CheckpointError, InputError, MissingDependencyError
 from toolchain.network import Network
 from toolchain.objective import Reading
@@ -36,6 +37,7 @@ from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
 
 if TYPE_CHECKING:
+    from hardware_targets.spinnaker.emulator import Emulation
     from hardware_targets.spinnaker.plan import Plan
     from hardware_targets.spinnaker.problem import Problem
 
@@ -182,12 +184,14 @@ class SpinnakerTarget:
         problem = problem_of_plan(plan)
         return _placement(self._plan(problem.cut_at(self.largest_slot() + 1) if clip_delays else problem, request))
 
-    def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
+    def emulate(
+        self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False, traces: bool = False
+    ) -> EmulatedResponses:
         """Run all samples in the chip's integers; `strict` refuses a saturated ring buffer and a wrapped state."""
         from hardware_targets.spinnaker.emulator import emulate
 
         ours = _spinnaker(quantised)
-        result = emulate(ours.integers, spikes, strict=strict)
+        result = emulate(ours.integers, spikes, strict=strict, traces=traces)
         overflows = {
             p.name: {
                 "ring buffer saturated": result.ring_saturations[p.name],
@@ -196,18 +200,26 @@ class SpinnakerTarget:
             for p in ours.integers.simulated
         }
         first_spikes = result.first_spikes[ours.trained.readout.name]
-        return EmulatedResponses(result.readout_v, first_spikes, overflows, result.spike_counts, result.neuron_counts)
+        return EmulatedResponses(
+            result.readout_v,
+            first_spikes,
+            overflows,
+            result.spike_counts,
+            result.neuron_counts,
+            _kept(result) if traces else None,
+        )
 
     def emulate_traces(self, quantised: Quantised, spikes: SpikeTrains) -> Traces:
         """Run all samples; u is the difference of excitatory and inhibitory current that the membrane takes."""
         from hardware_targets.spinnaker.emulator import emulate
 
-        result = emulate(_spinnaker(quantised).integers, spikes, traces=True)
-        return Traces(
-            {k: a.astype(np.int64) - result.inh[k] for k, a in result.exc.items()},
-            {k: a.astype(np.int64) for k, a in result.v.items()},
-            dict(result.spikes),
-        )
+        return _kept(emulate(_spinnaker(quantised).integers, spikes, traces=True))
+
+    def chip_model(self, quantised: Quantised) -> Chip:
+        """The network and the tick, for diagnosis."""
+        from hardware_targets.spinnaker.fault_model import make_chip
+
+        return make_chip(_spinnaker(quantised).integers)
 
     def emulate_unextended(self, quantised: Quantised, spikes: SpikeTrains) -> Traces | None:
         """Nothing to compare: a delay extension re-emits every spike on time, and no neuron is added."""
@@ -395,3 +407,13 @@ def _spinnaker(quantised: Quantised) -> SpinnakerQuantised:
     if not isinstance(quantised, SpinnakerQuantised):
         raise TypeError(f"{type(quantised).__name__} was not made by a SpiNNaker target")
     return quantised
+
+
+def _kept(result: Emulation) -> Traces:
+    """Traces of an emulation in the words of the pipeline; u is what the membrane takes."""
+    return Traces(
+        {k: a.astype(np.int64) - result.inh[k] for k, a in result.exc.items()},
+        {k: a.astype(np.int64) for k, a in result.v.items()},
+        dict(result.spikes),
+        {k: np.stack((a, result.inh[k])).astype(np.int64) for k, a in result.exc.items()},
+    )

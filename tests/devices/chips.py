@@ -9,8 +9,9 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from toolchain.devices.device import Deployed, DeviceRun
 from toolchain.devices.own import EmulatorDevice
 from toolchain.errors import MissingDependencyError
 
-FAULT, LOG, FRAGILE, PACE = "CHIP_FAULT", "CHIP_LOG", "CHIP_FRAGILE", "CHIP_PACE_S"
+FAULT, LOG, FRAGILE, PACE, WEIGHT = "CHIP_FAULT", "CHIP_LOG", "CHIP_FRAGILE", "CHIP_PACE_S", "CHIP_WEIGHT"
 Change = Callable[[Samples, Traces], Traces]
 
 
@@ -36,6 +37,7 @@ class Chip:
     costly: bool = False
     exact: bool = True
     about: str = "for tests"
+    rewire: bool = False
 
     def missing(self) -> str | None:
         """What the test says."""
@@ -43,9 +45,21 @@ class Chip:
 
     def run(self, deployed: Deployed, samples: Samples, *, traces: bool, timeout_s: float) -> DeviceRun:
         """Emulate, then change it."""
+        deployed = _rewired(deployed) if self.rewire else deployed
         found = EmulatorDevice().run(deployed, samples, traces=True, timeout_s=timeout_s)
         assert found.traces is not None
         return DeviceRun(found.prediction, self.change(samples, found.traces), found.overflows)
+
+
+def _rewired(deployed: Deployed) -> Deployed:
+    """The network with the weight that `WEIGHT` asks for."""
+    pre, post, wrong = map(int, os.environ[WEIGHT].split())
+    quantised: Any = deployed.quantised
+    first, *others = quantised.integers.projections
+    weight = first.weight.copy()
+    weight[pre, post] = wrong
+    integers = replace(quantised.integers, projections=(replace(first, weight=weight), *others))
+    return replace(deployed, quantised=replace(quantised, integers=integers))
 
 
 def faithful(target: Target) -> Chip:
@@ -84,6 +98,11 @@ def wrong(target: Target) -> Chip:
         return Traces(traces.u, v, traces.spikes)
 
     return Chip("wrong", change)
+
+
+def miswired(target: Target) -> Chip:
+    """A chip with one weight that is another: ``CHIP_WEIGHT=<source> <target> <weight>`` of the first projection."""
+    return Chip("miswired", lambda samples, traces: traces, rewire=True)
 
 
 def fragile(target: Target) -> Chip:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -107,6 +107,20 @@ def step(neuron: Neuron, entries: list[int], seen: Seen, tick: int, index: int) 
         neuron.v, neuron.timer = neuron.v_reset, neuron.t_refract
     neuron.value = [x * u >> 32 for x, u in zip(neuron.value, neuron.decay, strict=True)]
     return used, spike
+
+
+def faulty_step(
+    neuron: Neuron, entries: list[int], *, dead: bool = False, resets: bool = True
+) -> tuple[list[int], bool, int]:
+    """One tick of a neuron that may never spike, or stay as it is after a spike; used values, spike, v."""
+    usual, threshold = neuron.v_reset, neuron.v_thresh
+    before = replace(neuron, v_thresh=2**31, value=list(neuron.value))
+    used, _ = step(before, entries, Seen(), 0, 0)
+    spike = before.v >= threshold and not dead
+    neuron.v, neuron.timer, neuron.value = before.v, before.timer, before.value
+    if spike:
+        neuron.v, neuron.timer = usual if resets else neuron.v, neuron.t_refract
+    return used, spike, neuron.v
 
 
 def synapses_of(network: IntegerNetwork) -> dict[tuple[str, int], list[tuple[str, int, int, int, int]]]:

@@ -76,6 +76,13 @@ def test_the_first_difference_is_found_in_whichever_sample_it_is(bundle: Path, m
     assert first is not None
     assert (first.sample, first.layer, first.neuron, first.step, first.quantity) == (planted[0], "hidden", 5, 7, "v")
     assert first.theirs == first.ours + 1
+    assert found.diagnosis is not None
+    assert found.diagnosis.window is not None
+    assert found.diagnosis.window.sample == planted[0]
+    places = [f.first for f in found.diagnosis.findings] + [u.first for u in found.diagnosis.unexplained]
+    assert places
+    assert all(place[0] in planted for place in places)
+    assert [f"sample {planted[0]}" in cause for cause in found.causes] == [True]
 
 
 def test_absent_devices_are_listed_with_what_is_missing(

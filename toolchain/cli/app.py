@@ -265,13 +265,21 @@ def tune(
 @app.command()
 def report(
     bundle: Annotated[Path, typer.Argument(help="A bundle that `delayline deploy` made.", metavar="BUNDLE")],
-    open_: Annotated[bool, typer.Option("--open", help="Open report.html in a browser.")] = False,
+    other: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(help="A second one, to compare the first with.", metavar="[OTHER]"),
+    ] = None,
+    html: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Write the comparison of two bundles as a page."),
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     json: Json = False,
 ) -> None:
-    """Print the verdict and the accuracy ladder of a bundle."""
-    from toolchain.cli import deploy_command
+    """Print the verdict and the accuracy ladder of a bundle, or two bundles beside each other."""
+    from toolchain.cli import report_command
 
-    emit(deploy_command.show_report(bundle, open_, json), json)
+    emit(report_command.run(bundle, other, html, open_, json), json)
 
 
 @app.command()

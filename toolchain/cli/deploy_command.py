@@ -1,14 +1,13 @@
-"""`delayline deploy` and `report`."""
+"""`delayline deploy`."""
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolchain.cli.making_progress import shown_making
 from toolchain.cli.output import ladder_lines, misfit_as_json, say
-from toolchain.errors import BundleError, CheckpointError, InputError
+from toolchain.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     from toolchain.deployment.options import Options
@@ -29,7 +28,7 @@ def run(
         folder, report = deploy(run_folder, target, options, say)
     content = report.to_json()
     code = 0 if report.verdict == "pass" else 1
-    return ({"fits": True, **content, "bundle": str(folder)} if json else _text(content, folder)), json, code
+    return ({"fits": True, **content, "bundle": str(folder)} if json else report_text(content, folder)), json, code
 
 
 def find_run(name: str, overrides: list[str]) -> RunFolder:
@@ -46,23 +45,6 @@ def find_run(name: str, overrides: list[str]) -> RunFolder:
             f"run folder {path}: its recipe is frozen, --set {overrides[0]} cannot change it; leave it out"
         )
     return RunFolder(path)
-
-
-def show_report(path: Path, open_page: bool, json: bool) -> Any:
-    """The verdict and the ladder of a bundle, from its report.json."""
-    file = path / "report.json"
-    if not file.is_file():
-        raise BundleError(f"bundle {path}: no report.json in it; give a folder that `delayline deploy` made")
-    try:
-        content = json_module.loads(file.read_text(encoding="utf-8"))
-        text = _text(content, path)
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"bundle {path}: report.json is damaged ({error!r}); deploy again") from error
-    if open_page:
-        import webbrowser
-
-        webbrowser.open((path / "report.html").resolve().as_uri())
-    return content if json else text
 
 
 def pruning_lines(pruning: dict[str, Any] | None) -> list[str]:
@@ -87,7 +69,8 @@ def proof(content: dict[str, Any]) -> str:
     return f"every spike, u and v equals {content['vendor']} on {content['vendor_samples']} samples"
 
 
-def _text(content: dict[str, Any], folder: Path) -> str:
+def report_text(content: dict[str, Any], folder: Path) -> str:
+    """Verdict, reasons, ladder and where the page is, of the content of a report.json."""
     head = f"verdict: {content['verdict']}  {content['name']} on {content['target']}"
     lines = [head, *(f"  {reason}" for reason in content["reasons"])]
     if content["vendor_equal"]:

@@ -89,7 +89,7 @@ def _device_lines(device: DeviceResult, found: Validation, width: int) -> list[s
     if device.equal:
         lines.append(f"{'':<{width}}  {device.compared} equals the emulator's")
     elif device.equal is False:
-        lines.append(f"{'':<{width}}  {_difference(device)}")
+        lines += [f"{'':<{width}}  {line}" for line in (_difference(device), *device.causes)]
     for population, events in device.overflows.items():
         lines += [
             f"{'':<{width}}  {population}: {event} {count} times on {device.overflow_samples} samples"

@@ -21,6 +21,7 @@ from toolchain.deployment.target import (
     Traces,
     TrainingFormat,
 )
+from toolchain.diagnosis.model import Chip
 from toolchain.network import Network
 from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
@@ -102,6 +103,15 @@ class InspectableTarget(Protocol):
         """
 
 
+@runtime_checkable
+class SteppedWeights(Protocol):
+    """What a quantised network has besides if its weights lie on grids of even spacing."""
+
+    @property
+    def weight_steps(self) -> Mapping[str, tuple[float, float]]:
+        """Projection -> spacing of its negative and of its positive weights, in units of the trained weight."""
+
+
 Overflow = Literal["wrapped_current", "clipped_voltage", "saturated_ring_buffer", "wrapped_state"]
 
 
@@ -144,7 +154,7 @@ class Replay:
 class ReplayingTarget(Protocol):
     """What a target has besides if a single neuron of it can be computed apart from its network.
 
-    It is what `toolchain.diagnosis` needs to say why a neuron spikes otherwise than in the float network.
+    It is what `toolchain.attribution` needs to say why a neuron spikes otherwise than in the float network.
     """
 
     def weights_on_chip(self, quantised: Quantised, projection: str) -> ChipWeights:
@@ -192,6 +202,14 @@ class CostedTarget(Protocol):
         spikes, emulated : input of all samples that were emulated, and what `Target.emulate` said of them
         traced, traces : input of some samples, and what `Target.emulate_traces` said of them
         """
+
+
+@runtime_checkable
+class DiagnosableTarget(Protocol):
+    """What a target has besides if its step can be replayed from what a device reported (`toolchain.diagnosis`)."""
+
+    def chip_model(self, quantised: Quantised) -> Chip:
+        """What was put on the chip, in its integers, and the arithmetic of its step."""
 
 
 @runtime_checkable

@@ -9,29 +9,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from toolchain import __version__
+from toolchain.attribution.explainer import explain_spikes, explained_samples
 from toolchain.datasets import Dataset, Samples, load_dataset
 from toolchain.deployment.abilities import CostedTarget, MappingTarget, TableComparison
 from toolchain.deployment.bundle import replacing, write_manifest, write_network
+from toolchain.deployment.figures import collect_figures
 from toolchain.deployment.options import Options as Options
+from toolchain.deployment.provenance import provenance
 from toolchain.deployment.target import EmulatedResponses, Placement, Pruned, Quantised, Target, Traces
-from toolchain.diagnosis.diagnose import diagnose, diagnosed_samples
+from toolchain.diagnosis.explain import explain_difference
+from toolchain.diagnosis.findings import Diagnosis
 from toolchain.errors import CheckpointError, Exceeded, InputError, TargetLimitError
 from toolchain.network import Network
 from toolchain.network_builder import generator
 from toolchain.recipe import Recipe
-from toolchain.report.content import Divergence, Events, Figures, Report, Rung
+from toolchain.report.content import Divergence, Report, Rung
+from toolchain.report.figures_json import figures_json
 from toolchain.report.html import render_html
 from toolchain.storage import write_atomically, write_json
 from toolchain.training.checkpoints import load_best
 from toolchain.training.run_folder import RunFolder
 from toolchain.validation.divergence import first_divergence
-from toolchain.validation.ladder import float_engine, float_predictions, predict, predict_traces
+from toolchain.validation.flips import find_flips
+from toolchain.validation.ladder import float_predictions, predict, predict_traces
 from toolchain.validation.statistics import climb
 
 Say = Callable[[str], None]
@@ -154,12 +157,14 @@ class Compared:
     divergence : where it first differs from the emulator
     changed : what delay extension did to the trained populations, which must be nothing
     tables : of a target whose vendor's tools lay a network out, but run it on the chip alone
+    diagnosis : why the vendor's code differs from the emulator, where it does
     """
 
     samples: int
     divergence: Divergence | None
     changed: Divergence | None
     tables: TableComparison | None
+    diagnosis: Diagnosis | None = None
 
 
 def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[Path, Report]:
@@ -216,20 +221,32 @@ def deploy(run: RunFolder, target: Target, options: Options, say: Say) -> tuple[
             readout = prepared.trained.readout.name
             predictions.append(("vendor", predict_traces(recipe.training.readout, theirs, readout)))
         ladder = climb(predictions, test.labels, prepared.dataset.n_classes)
-        compared = Compared(0 if tables else n_vendor, divergence, changed, tables)
-        say(f"explain the spikes of {diagnosed_samples(prepared.trained, test.spikes)} samples")
-        causes, distances = diagnose(recipe, prepared.trained, target, quantised, test)
+        diagnosis = None
+        if theirs is not None and divergence is not None:
+            say(f"find out why {target.vendor} differs")
+            ran = shown.select(range(n_vendor))
+            diagnosis = explain_difference((target, quantised), ran, theirs, cut(ours, n_vendor))
+        compared = Compared(0 if tables else n_vendor, divergence, changed, tables, diagnosis)
+        say(f"explain the spikes of {explained_samples(prepared.trained, test.spikes)} samples")
+        causes, distances = explain_spikes(recipe, prepared.trained, target, quantised, test)
         cost = None
         if isinstance(target, CostedTarget):
             spikes = test.spikes
             cost = target.cost(
                 quantised, prepared.placement, spikes=spikes, emulated=emulated, traced=shown, traces=ours
             )
-        report = _report(run, target, prepared, ladder, emulated, compared)
-        report = replace(report, causes=causes, spike_distances=distances, cost=cost)
         write_network(folder, quantised, prepared.placement, recipe)
-        write_json(folder / "report.json", report.to_json())
-        figures = _figures(run, target, prepared, ours, theirs)
+        flips = find_flips(predictions, test.labels, prepared.dataset.n_classes)
+        report = replace(
+            _report(target, prepared, ladder, emulated, compared),
+            flips=flips,
+            causes=causes,
+            spike_distances=distances,
+            cost=cost,
+            provenance=provenance(run, recipe, prepared.dataset, target, options, folder),
+        )
+        figures = collect_figures(recipe, prepared.trained, target, quantised, test, ours, theirs, flips, run.metrics())
+        write_json(folder / "report.json", {**report.to_json(), "figures": figures_json(figures)})
         write_atomically(folder / "report.html", render_html(report, figures).encode())
         write_manifest(folder, target, vendor_samples=shown.n_samples, network=recipe.name, request=options.request)
     return destination, report
@@ -241,6 +258,7 @@ def cut(traces: Traces, samples: int) -> Traces:
         {k: a[:samples] for k, a in traces.u.items()},
         {k: a[:samples] for k, a in traces.v.items()},
         {k: a[:samples] for k, a in traces.spikes.items()},
+        {k: a[:, :samples] for k, a in traces.currents.items()},
     )
 
 
@@ -253,7 +271,6 @@ def _calibration(dataset: Dataset, recipe: Recipe) -> Samples:
 
 
 def _report(
-    run: RunFolder,
     target: Target,
     prepared: Prepared,
     ladder: list[Rung],
@@ -278,6 +295,8 @@ def _report(
             f"{target.vendor} differs from the emulator first in {_where(divergence)} is {divergence.theirs}, "
             f"emulated {divergence.ours}"
         )
+    if compared.diagnosis is not None:
+        reasons += compared.diagnosis.causes
     if tables is not None and not tables.equal:
         reasons.append(f"{target.vendor} writes other tables: {tables.difference}")
     if tables is None and not compared.samples:
@@ -298,47 +317,9 @@ def _report(
         overflows=emulated.overflows,
         pruned=prepared.pruned,
         tables=tables,
-        provenance={
-            "run": run.path.name,
-            "data": prepared.dataset.provenance,
-            "binning": str(prepared.dataset.binning),
-            "seed": prepared.recipe.training.seed,
-            "published": prepared.recipe.published,
-            "delayline": __version__,
-            target.vendor: target.vendor_status(),
-            "target": target.about,
-        },
+        diagnosis=compared.diagnosis,
     )
 
 
 def _where(d: Divergence) -> str:
     return f"sample {d.sample}, layer {d.layer}, neuron {d.neuron}, step {d.step}: {d.quantity}"
-
-
-def _figures(run: RunFolder, target: Target, prepared: Prepared, ours: Traces, theirs: Traces | None) -> Figures:
-    delays = {}
-    for trained, chip in zip(prepared.deployed.projections, prepared.quantised.rounded.projections, strict=True):
-        kept = slice(None) if trained.mask is None else trained.mask
-        if trained.delay.any() or chip.delay.any():
-            delays[trained.name] = (trained.delay[kept].ravel(), chip.slots()[kept].ravel())
-    test = prepared.dataset.test
-    engine = float_engine(prepared.recipe, prepared.trained, test.spikes.n_steps)
-    floating = {
-        k: e for k, e in engine.trace(test.spikes, 0).spikes.items() if prepared.trained[k].kind != "leaky_readout"
-    }
-    sources = {k: e for k, e in floating.items() if prepared.trained[k].kind == "spike_source"}
-    rasters: dict[str, Events] = {"float": floating, "emulator": {**sources, **_events(ours.spikes, floating)}}
-    if theirs is not None:
-        rasters[target.vendor] = {**sources, **_events(theirs.spikes, floating)}
-    sizes = {p.name: p.size for p in prepared.trained.populations}
-    return Figures(delays, sizes, 0, int(test.labels[0]), test.spikes.n_steps, rasters, run.metrics())
-
-
-def _events(spikes: Any, wanted: Any) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Times and units of sample 0 of the wanted populations, from rasters (n_samples, n_steps, size)."""
-    found = {}
-    for name, raster in spikes.items():
-        if name in wanted:
-            units, times = np.nonzero(raster[0].T)
-            found[name] = (times, units)
-    return found

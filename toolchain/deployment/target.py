@@ -167,11 +167,14 @@ class Traces:
     ----------
     u, v : population -> (n_samples, n_steps, size) integers, at the end of each step
     spikes : population -> (n_samples, n_steps, size) bool
+    currents : population -> (2, n_samples, n_steps, size), what u is the difference of: excitatory, then inhibitory;
+        of targets that keep both, if they were recorded
     """
 
     u: Mapping[str, NDArray[np.int64]]
     v: Mapping[str, NDArray[np.int64]]
     spikes: Mapping[str, NDArray[np.bool_]]
+    currents: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,7 @@ class EmulatedResponses:
     spike_counts : population -> (n_samples,)
     neuron_counts : simulated population -> (n_samples, size) spikes of each neuron, relays included; empty for targets
         that do not say
+    traces : what `Target.emulate_traces` gives, where it was asked for
     """
 
     readout_v: NDArray[np.int32]
@@ -193,6 +197,7 @@ class EmulatedResponses:
     overflows: Mapping[str, Mapping[str, int]]
     spike_counts: Mapping[str, NDArray[np.int64]]
     neuron_counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    traces: Traces | None = None
 
 
 @dataclass(frozen=True)
@@ -360,8 +365,10 @@ class Target(Protocol):
         `place`; nothing heavy may be imported, as people wait for the answer.
         """
 
-    def emulate(self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False) -> EmulatedResponses:
-        """Run all samples in the chip's arithmetic.
+    def emulate(
+        self, quantised: Quantised, spikes: SpikeTrains, *, strict: bool = False, traces: bool = False
+    ) -> EmulatedResponses:
+        """Run all samples in the chip's arithmetic; with `traces` keep what `emulate_traces` does.
 
         If `strict`, the first overflow is a TargetLimitError that names sample, population, neuron, step, value and
         limit, instead of a count.

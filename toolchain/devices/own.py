@@ -68,7 +68,7 @@ class EmulatorDevice:
     about: str = "the chip's integer arithmetic, emulated"
     exact: bool = True
     costly: bool = False
-    at_once: int = 64
+    at_once: int = 32
 
     def missing(self) -> str | None:
         """Nothing."""
@@ -77,10 +77,9 @@ class EmulatorDevice:
     def run(self, deployed: Deployed, samples: Samples, *, traces: bool, timeout_s: float) -> DeviceRun:
         """Run the emulator; overflows are counted either way."""
         target, reading = deployed.target, deployed.recipe.training.readout
-        emulated = target.emulate(deployed.quantised, samples.spikes)
+        emulated = target.emulate(deployed.quantised, samples.spikes, traces=traces)
         prediction = predict(reading, emulated.readout_v, emulated.first_spikes)
-        found = target.emulate_traces(deployed.quantised, samples.spikes) if traces else None
-        return DeviceRun(prediction, found, emulated.overflows)
+        return DeviceRun(prediction, emulated.traces, emulated.overflows)
 
     def observe(self, deployed: Deployed, spikes: SpikeTrains) -> Observed:
         """The same in the terms of training."""

@@ -12,11 +12,12 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.datasets import Dataset, Samples, load_dataset
@@ -30,6 +31,7 @@ from toolchain.errors import DelaylineError, InputError
 from toolchain.storage import load_arrays, save_arrays, write_json
 
 ERROR, TABLES, TRACES = "error.json", "tables.json", "traces-{sample}.safetensors"
+KEPT = (*QUANTITIES, "currents")
 SETS = ("test", "valid", "train")
 WATCHED_EVERY_S = 0.5
 
@@ -120,16 +122,26 @@ def _part(samples: Samples, first: int, end: int) -> Samples:
 
 def write_traces(path: Path, traces: Traces) -> None:
     """Keep traces; `read_traces` reads them back."""
-    save_arrays(path, {f"{kind}/{name}": a for kind in QUANTITIES for name, a in getattr(traces, kind).items()}, {})
+    save_arrays(path, {f"{kind}/{name}": a for kind in KEPT for name, a in getattr(traces, kind).items()}, {})
 
 
 def read_traces(path: Path) -> Traces:
     """What `write_traces` wrote."""
-    kinds: dict[str, dict[str, NDArray[Any]]] = {kind: {} for kind in QUANTITIES}
+    kinds: dict[str, dict[str, NDArray[Any]]] = {kind: {} for kind in KEPT}
     for key, values in load_arrays(path, what="traces")[0].items():
         kind, _, name = key.partition("/")
         kinds[kind][name] = values
     return Traces(**kinds)
+
+
+def together(parts: Sequence[Traces]) -> Traces:
+    """Traces of several runs as of one."""
+
+    def joined(kind: str, axis: int) -> dict[str, NDArray[Any]]:
+        of = [getattr(part, kind) for part in parts]
+        return {name: np.concatenate([p[name] for p in of], axis=axis) for name in of[0]}
+
+    return Traces(joined("u", 0), joined("v", 0), joined("spikes", 0), joined("currents", 1))
 
 
 def _end_with(parent: int, end: Callable[[int], None] = os._exit) -> None:

@@ -1,174 +1,370 @@
-"""A test set through the float network and the emulator: causes of first divergences, and distances of spikes."""
+"""Why a device does not do what the emulator does: one step after the other replayed from what the device reported.
+
+A difference of two runs spreads from neuron to neuron. What a device reported of step t - 1 and what its neurons sent,
+taken as given, leaves only the neurons different that do not do at step t what they must. So each of them is a local
+test, however chaotic the network; and a cause is a change of the network with which all of these tests are passed.
+
+Changes are tried from the smallest on: of a population (a constant, a record that is late), of a projection (late,
+missing, clipped, spikes lost), then of a neuron (a constant, synapses). Nothing is called a finding but a change with
+which the replay equals every reported state of the neurons it is about.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.datasets import Samples
-from toolchain.deployment.abilities import Replay, ReplayingTarget
-from toolchain.deployment.target import Quantised, Target
-from toolchain.diagnosis.attribution import AFTER, Attribution, Divergent, Outcome, attribute, take_apart
-from toolchain.diagnosis.causes import Causes
-from toolchain.diagnosis.distances import SpikeDistances, spike_distances
-from toolchain.diagnosis.engines import Both, first_divergent_spike, run_both
-from toolchain.diagnosis.membrane import Changes
-from toolchain.diagnosis.typical import SPIKES, Picked, picked_spikes, typical_contributions
-from toolchain.network import Network
-from toolchain.recipe import Recipe
+from toolchain.deployment.abilities import DiagnosableTarget
+from toolchain.deployment.target import Quantised, Target, Traces
+from toolchain.diagnosis.candidates import Candidate, Change
+from toolchain.diagnosis.constant_search import ConstantSearch
+from toolchain.diagnosis.event_search import EventSearch
+from toolchain.diagnosis.evidence import Evidence
+from toolchain.diagnosis.findings import Diagnosis, Finding, Unexplained
+from toolchain.diagnosis.layers import merge_layers
+from toolchain.diagnosis.model import CURRENT, I64, QUANTITIES, SPIKE, VOLTAGE, Chip
+from toolchain.diagnosis.projection_search import ProjectionSearch
+from toolchain.diagnosis.synapse_search import SynapseSearch
+from toolchain.errors import InputError
 from toolchain.spikes import SpikeTrains
-from toolchain.training.backends import Engine
-from toolchain.validation.ladder import first_spikes_of, float_engine, predict
 
-SAMPLES = 200
-WORK = 2 * 10**8
-"""Steps of neurons that are looked at, at most: networks so large that 200 samples take more have fewer looked at."""
-
-
-def diagnosed_samples(network: Network, spikes: SpikeTrains) -> int:
-    """How many of the samples `diagnose` looks at by itself: 200, or as many as `WORK` allows, one at least."""
-    neurons = sum(p.size for p in network.populations if p.kind != "spike_source")
-    return min(spikes.n_samples, SAMPLES, max(1, WORK // max(1, neurons * spikes.n_steps)))
+PROBED_STATES = 60_000
+"""Samples times steps with which changes of populations are tried before they are tested on all."""
+NEURONS_TRIED, FAILURES = 64, 6
+"""Neurons of a population that are explained one by one, and after how many in a row without success no more are."""
+RECORDS_LATE = (1, 2)
+STAGE = {"u": CURRENT, "v": VOLTAGE, "spikes": SPIKE}
 
 
 def diagnose(
-    recipe: Recipe, trained: Network, target: Target, quantised: Quantised, test: Samples, samples: int | None = None
-) -> tuple[Causes | None, SpikeDistances]:
-    """Compare the first test samples in the trained network and in the emulator.
+    target: Target,
+    quantised: Quantised,
+    spikes: SpikeTrains,
+    observed: Traces,
+    *,
+    numbers: Sequence[int] | None = None,
+) -> Diagnosis:
+    """Find what in a device is not as the quantised network says.
 
     Parameters
     ----------
-    trained : the network of the float rung, before any pruning
-    samples : how many; None for `diagnosed_samples`
+    target : one with `DiagnosableTarget`
+    spikes : input of the samples that the device ran
+    observed : what it reported: of any populations, u, v or spikes, (n_samples, n_steps, size) each
+    numbers : (n_samples,) what the samples are called in what is found; counted from 0 if left out
 
-    Returns
-    -------
-    causes, distances : no causes of a target that cannot replay a single neuron
+    Raises
+    ------
+    InputError
+        If the target cannot replay, or the traces are not of this network and these samples.
     """
-    count = diagnosed_samples(trained, test.spikes) if samples is None else min(samples, test.labels.size)
-    spikes = test.spikes.select(range(count))
-    engine = float_engine(recipe, trained, spikes.n_steps)
-    explainer = None
-    if isinstance(target, ReplayingTarget):
-        explainer = Explainer(trained, target, quantised, target.largest_slot())
-    floating, chip = [], []
-    attributions: list[Attribution] = []
-    equal: Counter[Outcome] = Counter()
-    picked: list[Picked] = []
-    for both in run_both(engine, target, quantised, trained, spikes):
-        floating.append(both.floating)
-        chip.append(both.chip)
-        if explainer is not None:
-            chosen = picked_spikes(trained, both.floating, both.sample, -(-SPIKES // count))
-            picked += [explainer.pick(both, *spike) for spike in chosen]
-        outcome = _outcome(recipe, trained, both, int(test.labels[both.sample]))
-        divergent = first_divergent_spike(trained, both.floating, both.chip)
-        if divergent is None:
-            equal[outcome] += 1
-        elif explainer is not None:
-            explained = explainer.explain(both, divergent, shown=not attributions)
-            attributions.append(replace(explained, outcome=outcome))
-    causes = None
-    if explainer is not None:
-        kept = sum(p.margins.chip >= 0 for p in picked)
-        causes = Causes(
-            count,
-            test.labels.size,
-            attributions,
-            (equal["lost"], equal["gained"]),
-            typical_contributions(picked),
-            (kept, len(picked)),
-        )
-        causes = _also_shown(causes, explainer, engine, target, quantised, spikes)
-    sizes = {p.name: p.size for p in trained.populations if p.kind == "lif"}
-    return causes, spike_distances(sizes, floating, chip, trained.dt_ms)
+    if not isinstance(target, DiagnosableTarget):
+        raise InputError(f"target {target.name}: its step cannot be replayed here, so that nothing can be diagnosed")
+    chip = target.chip_model(quantised)
+    _check(chip, spikes, observed)
+    missing = [c.name for c in chip.model.cells if c.constants and c.name not in observed.spikes]
+    senders = {s.source for s in chip.model.synapses}
+    assumed: Mapping[str, NDArray[np.bool_]] = {}
+    if any(name in senders for name in missing):
+        emulated = target.emulate_traces(quantised, spikes).spikes
+        assumed = {name: emulated[name] for name in missing}
+    found = _Diagnosing(Evidence(chip, spikes, observed, assumed, numbers=numbers)).run()
+    return found if numbers is None else found.with_samples(numbers)
 
 
-class Explainer:
-    """A network and its quantised form, of which one divergence after another is explained.
+def _check(chip: Chip, spikes: SpikeTrains, observed: Traces) -> None:
+    there = [("u", observed.u), ("v", observed.v), ("spikes", observed.spikes)]
+    for quantity, arrays in there:
+        for name, array in arrays.items():
+            known = [c for c in chip.model.cells if c.name == name]
+            if not known:
+                raise InputError(f"traces: {quantity} of {name!r}, which the network does not have; give its own")
+            shape = (spikes.n_samples, spikes.n_steps, known[0].size)
+            if array.shape != shape:
+                raise InputError(
+                    f"traces: {quantity} of {name} is of shape {array.shape}, must be {shape}: samples, steps, neurons"
+                )
 
-    Parameters
-    ----------
-    trained : the network of the float engine
-    target, largest_slot : a target that replays, and its largest delay slot
-    """
 
-    def __init__(self, trained: Network, target: ReplayingTarget, quantised: Quantised, largest_slot: int) -> None:
-        self.trained, self._target, self._quantised = trained, target, quantised
-        self._changes = Changes(trained, quantised, target, largest_slot)
+class _Diagnosing:
+    """One diagnosis: the model as far as it is explained, and what was found."""
 
-    def explain(self, both: Both, divergent: Divergent, *, shown: bool) -> Attribution:
-        """Why this spike is in one engine only."""
-        population, neuron, step = divergent.population, divergent.neuron, divergent.step
-        voltages = both.chip_v[population][:, neuron]
-        n_steps = min(step + (AFTER if shown else 0) + 1, voltages.size)
-        replay = self._target.replay(self._quantised, population, neuron, both.chip, n_steps)
-        return attribute(
-            self._changes.neuron(population, neuron),
-            divergent,
-            replay,
-            both.floating,
-            both.chip,
-            sample=both.sample,
-            faithful=self._faithful(both, divergent, replay),
-            shown=shown,
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._model = evidence.chip.model
+        self._findings: list[Finding] = []
+        self._unexplained: list[Unexplained] = []
+
+    def run(self) -> Diagnosis:
+        states = deviating = 0
+        untouched = self._evidence
+        for cells in self._model.cells:
+            if cells.constants and untouched.quantities(cells.name):
+                self._reports(cells.name)
+        for cells in self._model.cells:
+            if not cells.constants:
+                self._input(cells.name)
+                continue
+            if not self._evidence.quantities(cells.name):
+                continue
+            reported = untouched.scan(self._evidence.chip.model, cells.name)
+            states, deviating = states + reported.compared, deviating + reported.total
+            if self._evidence.scan(self._model, cells.name).total:
+                self._population(cells.name)
+        deviating += sum(f.total for f in self._findings if f.cause == "input")
+        model = self._evidence.chip.model
+        return Diagnosis(
+            tuple(merge_layers(self._findings, model)),
+            tuple(self._unexplained),
+            self._evidence.n_samples,
+            states,
+            deviating,
+            tuple(_not_available(self._evidence)),
+            {s.name: _idle(self._evidence, s.source, s.exists) for s in model.synapses},
         )
 
-    def pick(self, both: Both, population: str, neuron: int, step: int) -> Picked:
-        """Both margins at a spike of the float network, the chip's neuron on the float network's spikes."""
-        replay = self._target.replay(self._quantised, population, neuron, both.floating, step + 1)
-        return Picked(population, take_apart(self._changes.neuron(population, neuron), replay, both.floating, step))
+    def _input(self, name: str) -> None:
+        """Spikes that a source reports are those of the input, or the input at another step."""
+        reported = self._evidence.observed.spikes.get(name)
+        if reported is None:
+            return
+        first = 0
+        for cells in self._model.cells:
+            if cells.name == name:
+                break
+            first += 0 if cells.constants else cells.size
+        size = reported.shape[2]
+        trains = self._evidence.spikes
+        given = np.stack([trains.dense(s)[first : first + size].T for s in range(trains.n_samples)])
+        wrong = given != reported
+        if not wrong.any():
+            return
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        total = int(wrong.sum())
+        for late in (1, -1, 2, -2, 3, -3):
+            shifted = np.zeros_like(given)
+            if late > 0:
+                shifted[:, late:] = given[:, :-late]
+            else:
+                shifted[:, :late] = given[:, -late:]
+            if (shifted == reported).all():
+                steps = f"{abs(late)} step{'s' if abs(late) > 1 else ''} {'late' if late > 0 else 'early'}"
+                text = f"input {name}: its spikes are {steps}; explains {total} of {total} deviating spikes"
+                self._findings.append(
+                    Finding("input", text, name, (), "spikes", total, total, place, expected=0, low=late, high=late)  # type: ignore[arg-type]
+                )
+                return
+        more, less = int((reported & ~given).sum()), int((given & ~reported).sum())
+        text = f"input {name}: {less} of its spikes are not reported, {more} are reported that it does not have"
+        neurons = tuple(int(n) for n in np.unique(np.nonzero(wrong)[2]))
+        self._unexplained.append(Unexplained(name, "spikes", neurons, total, 1, place, text))  # type: ignore[arg-type]
 
-    def _faithful(self, both: Both, divergent: Divergent, replay: Replay) -> bool:
-        """Whether the replay has the emulator's voltage at every step up to the divergence.
+    def _population(self, name: str) -> None:
+        """Explain one quantity after the other: what is wrong in one is corrected before the next is looked at."""
+        given_up = np.zeros(0, dtype=np.int64)
+        quantities = self._evidence.quantities(name)
+        for quantity in quantities:
+            # A voltage that is reset was not reported as it was before: what is wrong with it may show in spikes alone.
+            least = VOLTAGE if "u" in quantities and quantity != "u" else CURRENT
+            stages = list(range(least, STAGE[quantity] + 1))
+            now = self._evidence.scan(self._model, name)
+            dirty = np.setdiff1d(now.dirty((quantity,)), given_up)
+            dirty = self._together(name, quantity, stages, dirty)
+            left = self._one_by_one(name, quantity, stages, dirty)
+            if left.size:
+                self._give_up(name, quantity, left)
+                given_up = np.union1d(given_up, left)
 
-        The emulator reports voltages after the reset, so that those of spikes say nothing.
+    def _together(self, name: str, quantity: str, stages: list[int], dirty: I64) -> I64:
+        """Changes of the population or its projections, as long as they explain most of what deviates."""
+        size = self._model[name].size
+        while dirty.size >= min(2, size):
+            candidates = self._of_population(name, quantity, stages, dirty)
+            if not candidates or not self._accept(name, quantity, dirty, candidates):
+                break
+            dirty = np.intersect1d(self._evidence.scan(self._model, name).dirty((quantity,)), dirty)
+        return dirty
+
+    def _of_population(self, name: str, quantity: str, stages: list[int], dirty: I64) -> list[Candidate]:
+        samples = self._probed(name, quantity)
+        found = ConstantSearch(self._evidence, self._model, name, quantity, stages).for_population(dirty, samples)
+        if found:
+            return found
+        if CURRENT in stages:
+            found = ProjectionSearch(self._evidence, self._model, name, quantity).find(dirty, samples)
+        # Of a neuron that never spikes these may be the same.
+        found = found + self._late_records(name, quantity)
+        if CURRENT in stages and not found:
+            found = EventSearch(self._evidence, self._model, name, quantity).find(dirty)
+        return found
+
+    def _probed(self, name: str, quantity: str) -> I64:
+        """The samples from the first deviating one on, not more than are needed to tell most changes apart."""
+        first = self._evidence.scan(self._model, name).first[quantity]
+        start = first[0] if first else 0
+        count = max(1, PROBED_STATES // self._evidence.n_steps)
+        return self._evidence.all_samples[start : start + count]
+
+    def _late_records(self, name: str, quantity: str) -> list[Candidate]:
+        """A record of u or v that is late against the others.
+
+        Arrivals that are late look the same in u alone: v, which takes u as reported, tells the two apart.
         """
-        times, units = both.chip[divergent.population]
-        compared = np.ones(divergent.step + 1, dtype=np.bool_)
-        own = times[units == divergent.neuron]
-        compared[own[own <= divergent.step]] = False
-        scale = self._target.v_scale(self._quantised, divergent.population)
-        ours = np.rint(replay.v[: compared.size] * scale).astype(np.int64)
-        theirs = both.chip_v[divergent.population][: compared.size, divergent.neuron]
-        return bool(np.array_equal(ours[compared], theirs[compared]))
+        before = self._evidence.scan(self._model, name).counts
+        if quantity == "spikes" or "v" not in before or not before["v"].any():
+            return []
+        for late in (steps for steps in RECORDS_LATE if steps < self._evidence.n_steps):
+            other = self._evidence.with_late((quantity,), name, late)
+            sample, _, neuron = self._evidence.scan(self._model, name).first["v"] or (0, 0, 0)
+            if other.scan(self._model, name, np.array([neuron]), np.array([sample])).total:
+                continue
+            after = other.scan(self._model, name).counts
+            if not after[quantity].any() and not after["v"].any():
+                words = f"population {name}: its {quantity} is recorded {late} step{'s' if late > 1 else ''} late"
+                change = Change("off by one step", words, expected=0, low=late, high=late)
+                return [Candidate((change,), self._model, (), other)]
+        return []
+
+    def _reports(self, name: str) -> None:
+        """Whether all that a population reports is late.
+
+        Where it rests at 0 that looks like late arrivals at it and early ones at its targets; so it is told from late
+        arrivals by what its targets do. Looked for in all populations before anything else is.
+        """
+        before = self._evidence.scan(self._model, name)
+        quantity = next((q for q in self._evidence.quantities(name) if before.counts[q].any()), None)
+        if quantity is None:
+            return
+        targets = {s.target for s in self._model.outgoing(name)} - {name}
+
+        def elsewhere(evidence: Evidence) -> int:
+            return sum(evidence.scan(self._model, t).total for t in targets if evidence.quantities(t))
+
+        for late in (steps for steps in RECORDS_LATE if steps < self._evidence.n_steps):
+            other = self._evidence.with_late(QUANTITIES, name, late)
+            sample, _, neuron = before.first[quantity] or (0, 0, 0)
+            here = np.array([neuron]), np.array([sample])
+            if other.scan(self._model, name, *here).total:
+                continue
+            if not other.scan(self._model, name).total and elsewhere(other) < elsewhere(self._evidence):
+                words = f"population {name}: all that it reports is {late} step{'s' if late > 1 else ''} late"
+                change = Change("off by one step", words, expected=0, low=late, high=late)
+                self._accept(name, quantity, before.dirty((quantity,)), [Candidate((change,), self._model, (), other)])
+                return
+
+    def _one_by_one(self, name: str, quantity: str, stages: list[int], dirty: I64) -> I64:
+        """Changes of single neurons; returns those that none explains."""
+        left: list[int] = []
+        failures = 0
+        for number, neuron in enumerate(dirty.tolist()):
+            if failures >= FAILURES or number >= NEURONS_TRIED:
+                left += dirty[number:].tolist()
+                break
+            search = ConstantSearch(self._evidence, self._model, name, quantity, stages)
+            found = search.for_neuron(neuron)
+            if dirty.size == 1:
+                # A constant that all share is wrong in all, unless it is this neuron's alone: both are said.
+                found = [w for c in found for w in dict.fromkeys((search.widen(c), c))]
+            if CURRENT in stages:
+                found += SynapseSearch(self._evidence, self._model, name, neuron, quantity).find()
+            if not found and dirty.size == 1 and self._model[name].size > 1:
+                found = self._of_population(name, quantity, stages, dirty)
+            if found and self._accept(name, quantity, np.array([neuron], dtype=np.int64), found):
+                failures = 0
+            else:
+                left.append(neuron)
+                failures += 1
+        return np.array(left, dtype=np.int64)
+
+    def _accept(self, name: str, quantity: str, dirty: I64, candidates: list[Candidate]) -> bool:
+        """Take the candidate of fewest changes; the others that are as good stand beside it."""
+        fewest = min(len(c.changes) for c in candidates)
+        candidates = [c for c in candidates if len(c.changes) == fewest]
+        # A value to the point before a range of them.
+        candidates.sort(key=lambda c: c.changes[0].low != c.changes[0].high)
+        chosen = candidates[0]
+        before = self._evidence.scan(self._model, name, dirty)
+        after_evidence = chosen.evidence or self._evidence
+        after = after_evidence.scan(chosen.model, name, dirty)
+        total = int(before.counts[quantity].sum())
+        clean = np.setdiff1d(dirty, after.dirty(after_evidence.watched(name, quantity)))
+        explained = total - int(after.counts[quantity].sum())
+        first = before.first[quantity]
+        if not clean.size or first is None:
+            return False
+        self._model = chosen.model
+        if chosen.evidence is not None:
+            self._evidence = chosen.evidence
+        others = tuple(c.changes[0].words for c in candidates[1:]) if fewest == 1 else ()
+        for change in chosen.changes:
+            self._findings.append(_finding(change, name, chosen.neurons, quantity, explained, total, first, others))
+        return True
+
+    def _give_up(self, name: str, quantity: str, neurons: I64) -> None:
+        """Say what is left, and no more than that."""
+        now = self._evidence.scan(self._model, name, neurons)
+        first = now.first[quantity]
+        states = int(now.counts[quantity].sum())
+        if first is None:
+            return
+        largest = 0
+        for samples, some in self._evidence.parts(self._evidence.all_samples, neurons):
+            found = self._evidence.look(self._model, name, samples, some).difference(quantity)
+            assert found is not None, "it was reported"
+            largest = max(largest, int(np.abs(found).max(initial=0)))
+        whose = f"neuron {neurons[0]}" if neurons.size == 1 else f"{neurons.size} neurons"
+        sample, step, neuron = first
+        text = (
+            f"population {name}: {states} states of {quantity} of {whose} deviate, by up to {largest}, first neuron "
+            f"{neuron} at step {step} of sample {self._evidence.numbers[sample]}; no change that was tried explains "
+            "all of them"
+        )
+        self._unexplained.append(
+            Unexplained(name, quantity, tuple(int(n) for n in neurons), states, largest, first, text)
+        )
 
 
-def _also_shown(
-    causes: Causes, explainer: Explainer, engine: Engine, target: Target, quantised: Quantised, spikes: SpikeTrains
-) -> Causes:
-    """The same, with the first sample of the most frequent cause in full where the first of all has another."""
-    if not causes.attributions:
-        return causes
-    often = next(iter(causes.by_cause))
-    index = next(i for i, a in enumerate(causes.attributions) if a.cause == often)
-    if index == 0:
-        return causes
-    found = causes.attributions[index]
-    (both,) = run_both(engine, target, quantised, explainer.trained, spikes.select([found.sample]))
-    divergent = Divergent(found.population, found.neuron, found.step, found.spiked)
-    shown = explainer.explain(replace(both, sample=found.sample), divergent, shown=True)
-    attributions = list(causes.attributions)
-    attributions[index] = replace(shown, outcome=found.outcome)
-    return replace(causes, attributions=attributions)
+def _finding(
+    change: Change, name: str, neurons: tuple[int, ...], quantity: str, explained: int, total: int,
+    first: tuple[int, int, int], others: tuple[str, ...],
+) -> Finding:  # fmt: skip
+    noun = {"u": "currents", "v": "voltages", "spikes": "spikes"}[quantity]
+    whose = f" of neuron {neurons[0]}" if len(neurons) == 1 else ""
+    text = f"{change.words}; explains {explained} of {total} deviating {noun}{whose}"
+    return Finding(
+        change.cause, text, name, neurons, quantity, explained, total, first, change.projection, change.synapse,
+        change.constant, change.expected, change.low, change.high, others,
+    )  # fmt: skip
 
 
-def _outcome(recipe: Recipe, network: Network, both: Both, label: int) -> Outcome:
-    """Whether the class that is read is right in one engine only."""
-    output, reading = network.readout, recipe.training.readout
-    n_steps = both.chip_v[output.name].shape[0]
-    right = []
-    voltages: tuple[NDArray[np.generic], ...] = (both.float_readout.T, both.chip_v[output.name])
-    for spikes, voltage in zip((both.floating, both.chip), voltages, strict=True):
-        raster = np.zeros((1, n_steps, output.size), dtype=np.bool_)
-        if output.kind == "lif":
-            times, units = spikes[output.name]
-            raster[0, times, units] = True
-        read = voltage[None] if output.kind == "leaky_readout" else np.zeros((1, n_steps, 0))
-        right.append(int(predict(reading, read, first_spikes_of(raster))[0]) == label)
-    if right[0] == right[1]:
-        return "same"
-    return "lost" if right[0] else "gained"
+def _idle(evidence: Evidence, source: str, exists: NDArray[np.bool_]) -> tuple[int, int]:
+    """Synapses whose source never spiked, and all."""
+    silent = np.ones(exists.shape[0], dtype=np.bool_)
+    silent[evidence.events(source).unit] = False
+    return int(np.count_nonzero(exists[silent])), int(np.count_nonzero(exists))
+
+
+def _not_available(evidence: Evidence) -> list[str]:
+    """What was not reported, and what that means."""
+    found = []
+    for cells in evidence.chip.model.cells:
+        if not cells.constants:
+            continue
+        there = evidence.quantities(cells.name)
+        missing = [q for q in QUANTITIES if q not in there]
+        if cells.name in evidence.assumed and any(s.source == cells.name for s in evidence.chip.model.synapses):
+            found.append(f"population {cells.name}: its spikes were not reported; those of the emulator stand for them")
+        if missing == list(QUANTITIES):
+            found.append(f"population {cells.name}: nothing was reported, so that nothing in it was tested")
+        elif "v" in missing:
+            found.append(f"population {cells.name}: v was not reported; its spikes are tested from the last reset on")
+        elif "u" in missing:
+            found.append(f"population {cells.name}: u was not reported; it was computed from the spikes")
+        elif evidence.arithmetic.channels == 2 and cells.name not in evidence.observed.currents:
+            found.append(
+                f"population {cells.name}: u was reported, the two currents that it is the difference of were not; "
+                "they were computed from the spikes"
+            )
+    return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from toolchain.diagnosis.attribution import WORDS, Attribution
-from toolchain.diagnosis.causes import Causes
-from toolchain.diagnosis.distances import SpikeDistances
+from toolchain.attribution.causes import Causes
+from toolchain.attribution.distances import SpikeDistances
+from toolchain.attribution.divergence import WORDS, Attribution
 from toolchain.report.causes_charts import trace_chart, waterfall_chart
 from toolchain.report.tables import Column, part_of, table
-from toolchain.report.wording import NOTHING, Markup, count, counted, escaped, fixed, number, percent
+from toolchain.report.wording import NOTHING, Markup, count, counted, escaped, fixed, number
 
 
 def causes_section(causes: Causes | None, distances: SpikeDistances | None) -> str:
@@ -47,7 +47,7 @@ def _histogram(causes: Causes) -> Markup:
             Markup(f'{escaped(row.population)} <span class="what">{escaped(WORDS[row.cause])}</span>'),
             part_of(row.samples, causes.diverging),
             fixed(row.mean_step, 0),
-            percent(row.mean_margin, 3),
+            _of_threshold(row.mean_margin),
             part_of(row.off_by_one, row.samples),
             part_of(row.knife_edge, row.samples),
             count(row.lost),
@@ -76,8 +76,8 @@ def _typical(causes: Causes) -> str:
         [
             Markup(f'{escaped(t.population)} <span class="what">{escaped(WORDS[t.cause])}</span>'),
             count(t.spikes),
-            percent(t.rms, 3),
-            percent(t.largest, 3),
+            _of_threshold(t.rms),
+            _of_threshold(t.largest),
         ]
         for t in causes.typical
     ]
@@ -103,7 +103,7 @@ def _shown(index: int, attribution: Attribution) -> str:
             number(s.chip_weight),
             count(s.slot),
             count(s.chip_slot),
-            percent(s.effect, 3),
+            _of_threshold(s.effect),
             ", ".join(count(step) for step in s.chip_arrivals) or NOTHING,
         ]
         for s in attribution.synapses
@@ -160,6 +160,11 @@ def _distances(distances: SpikeDistances) -> str:
     by = "rate changes most" if distances.missing else "spikes are farthest apart"
     neurons = table(f"Neurons whose {by}", [Column("Neuron", numeric=False), *measured, *rates], worst, "small")
     return f"<p>{escaped(words)}</p>\n{whole}{neurons if worst else ''}"
+
+
+def _of_threshold(value: float) -> str:
+    """In percent, three digits, however small."""
+    return f"{number(100 * value, 3)}%"
 
 
 def _pair(van_rossum: float | None, victor_purpura: float | None) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from toolchain.diagnosis.attribution import WORDS, Attribution
+from toolchain.attribution.divergence import WORDS, Attribution
 from toolchain.report.svg import PALETTE, axes, canvas, drawing, inline_svg
 from toolchain.report.wording import Markup, count, fixed, number, plain
 

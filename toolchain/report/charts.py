@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from toolchain.report.content import Rung
 from toolchain.report.svg import PALETTE, axes, canvas, drawing, inline_svg
-from toolchain.report.wording import Markup, arrow, count, counted, fixed, listed, number, percent, plain
+from toolchain.report.wording import Markup, count, counted, fixed, listed, number, percent, plain
 
 WIDTH = 380
-MAX_BINS = 64
 
 
 def ladder_chart(ladder: Sequence[Rung], labels: Sequence[str]) -> Markup:
@@ -22,20 +21,31 @@ def ladder_chart(ladder: Sequence[Rung], labels: Sequence[str]) -> Markup:
     drawn = [(r, label) for r, label in zip(ladder, labels, strict=True) if math.isfinite(r.accuracy)]
     usual = ladder[0].samples
     values = [100 * r.accuracy for r, _ in drawn]
-    low, high = min(values), max(values)
+    spans = [None if r.tally is None else (100 * r.tally.low, 100 * r.tally.high) for r, _ in drawn]
+    # The interval of a rung on few samples may be wide as the page: it is cut at the edge rather than set the scale.
+    shown = [span for span, (r, _) in zip(spans, drawn, strict=True) if span and r.samples == usual]
+    low, high = min([*values, *(span[0] for span in shown)]), max([*values, *(span[1] for span in shown)])
     pad = max(0.18 * (high - low), 0.5)
-    described = listed([f"{label} {percent(r.accuracy)} on {counted(r.samples, 'sample')}" for r, label in drawn])
+    described = listed(
+        [
+            f"{label} {percent(r.accuracy)} on {counted(r.samples, 'sample')}"
+            + (f" (95% interval {percent(r.tally.low, 1)} to {percent(r.tally.high, 1)})" if r.tally else "")
+            for r, label in drawn
+        ]
+    )
     with drawing():
         row = 40
-        figure = canvas(360, row * len(drawn) + 44)
-        ax = axes(figure, 132, 4, 8, row * len(drawn))
-        ax.set_xlim(low - pad, high + 2.2 * pad)
+        figure = canvas(410 if shown else 360, row * len(drawn) + 44)
+        ax = axes(figure, 132, 4, 88 if shown else 8, row * len(drawn))
+        ax.set_xlim(low - pad, high + (pad if shown else 2.2 * pad))
         ax.set_ylim(len(drawn) - 0.5, -0.5)
         ax.grid(axis="x", color=PALETTE["rule"], linewidth=1)
         same = [(i, v) for i, (v, (r, _)) in enumerate(zip(values, drawn, strict=True)) if r.samples == usual]
         ax.plot([v for _, v in same], [i for i, _ in same], color=PALETTE["chip"], linewidth=1.5)
         for i, (value, (rung, _)) in enumerate(zip(values, drawn, strict=True)):
             comparable = rung.samples == usual
+            if (span := spans[i]) is not None:
+                ax.plot(span, [i, i], color=PALETTE["chip" if comparable else "split"], linewidth=5, alpha=0.28)
             ax.plot(
                 [value],
                 [i],
@@ -48,12 +58,14 @@ def ladder_chart(ladder: Sequence[Rung], labels: Sequence[str]) -> Markup:
             )
             note = fixed(value, 2) if comparable else f"{fixed(value, 2)}, n = {count(rung.samples)}"
             right = value > low + 0.72 * (high + 2.2 * pad - low)
+            # In a column of their own where the bars of intervals leave no room beside a mark.
             ax.annotate(
                 note,
-                (value, i),
-                xytext=(-9 if right else 9, 0),
+                (1, i) if shown else (value, i),
+                xycoords=ax.get_yaxis_transform() if shown else "data",
+                xytext=(10 if shown else -9 if right else 9, 0),
                 textcoords="offset points",
-                ha="right" if right else "left",
+                ha="right" if right and not shown else "left",
                 va="center_baseline",
                 fontsize=12,
                 color=PALETTE["ink"],
@@ -61,51 +73,13 @@ def ladder_chart(ladder: Sequence[Rung], labels: Sequence[str]) -> Markup:
         ax.set_yticks(range(len(drawn)), [plain(label, 20) for _, label in drawn])
         ax.tick_params(axis="y", labelcolor=PALETTE["ink"], labelsize=12, pad=8)
         ax.locator_params(axis="x", nbins=5)
-        ax.set_xlabel("accuracy, % (axis does not start at 0)", fontsize=11, color=PALETTE["muted"], labelpad=4)
+        about = "accuracy, %; bars: 95% intervals" if shown else "accuracy, % (axis does not start at 0)"
+        ax.set_xlabel(about, fontsize=11, color=PALETTE["muted"], labelpad=4)
         return inline_svg(
             figure,
             key="chart-ladder",
             title="Accuracy on each rung",
             description=f"Accuracy by rung: {described}.",
-        )
-
-
-def delay_chart(
-    key: str, projection: str, trained: NDArray[np.float32], slots: NDArray[np.int64], clipped: int | None
-) -> Markup:
-    """Histogram of the delays of a projection: as trained (outline) and on the chip (bars), same bins."""
-    trained = np.asarray(trained, dtype=np.float64)
-    top = int(max(np.rint(trained.max()), slots.max()))
-    width = max(1, math.ceil((top + 1) / MAX_BINS))
-    # Bins are centred on whole slots, since that is what a delay is rounded to.
-    edges = np.arange(0, top + width + 1, width) - 0.5
-    before = np.histogram(np.maximum(trained, 0), edges)[0]
-    after = np.histogram(slots, edges)[0]
-    text = (
-        f"{counted(slots.size, 'synapse')}. Trained delays from {fixed(float(trained.min()), 1)} to "
-        f"{fixed(float(trained.max()), 1)} slots, mean {fixed(float(trained.mean()), 1)}. On the chip from "
-        f"{count(slots.min())} to {count(slots.max())}, mean {fixed(float(slots.mean()), 1)}."
-        + (f" {count(clipped)} clipped to the longest slot." if clipped else "")
-    )
-    with drawing():
-        figure = canvas(WIDTH, 200)
-        ax = axes(figure, 52, 14, 12, 140)
-        ax.grid(axis="y", color=PALETTE["rule"], linewidth=1)
-        ax.stairs(after, edges, fill=True, color=PALETTE["chip"], alpha=0.45, linewidth=0)
-        ax.stairs(before, edges, color=PALETTE["float"], linewidth=1.6)
-        ax.set_xlim(edges[0], edges[-1])
-        ax.set_ylim(0, max(1, 1.06 * max(before.max(), after.max())))
-        ax.yaxis.set_major_locator(_whole_numbers(4))
-        ax.xaxis.set_major_locator(_whole_numbers(7))
-        ax.yaxis.set_major_formatter(lambda value, _: _short(value))
-        unit = "delay, slots" if width == 1 else f"delay, slots ({width} in a bar)"
-        ax.set_xlabel(unit, fontsize=11, color=PALETTE["muted"], labelpad=4)
-        ax.text(-46, 148, "synapses", fontsize=11, color=PALETTE["muted"], transform=_pixels(ax))
-        return inline_svg(
-            figure,
-            key=key,
-            title=f"Delays of {arrow(plain(projection))}, trained and on the chip",
-            description=text,
         )
 
 
@@ -173,7 +147,7 @@ def _learning_chart(
                 clip_on=False,
             )
             parts.append(f"best validation {fixed(curves['valid'][best], 2)}{unit} in epoch {count(epochs[best])}")
-        ax.xaxis.set_major_locator(_whole_numbers(6))
+        ax.xaxis.set_major_locator(whole_numbers(6))
         ax.locator_params(axis="y", nbins=5, steps=[1, 2, 2.5, 5, 10])
         ax.margins(x=0.03, y=0.1)
         for which, offset in zip(ends, _apart([v for _, v in ends.values()], ax.get_ylim(), 134), strict=True):
@@ -189,7 +163,7 @@ def _learning_chart(
             )
         ax.set_xlabel("epoch", fontsize=11, color=PALETTE["muted"], labelpad=4)
         heading = f"{quantity.capitalize()}{', %' if unit else ''}"
-        ax.text(-40, 148, heading, fontsize=12, color=PALETTE["ink"], transform=_pixels(ax))
+        ax.text(-40, 148, heading, fontsize=12, color=PALETTE["ink"], transform=pixels_of(ax))
         return inline_svg(
             figure,
             key=f"chart-{quantity}",
@@ -211,17 +185,19 @@ def _float(value: Any) -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
-def _short(value: float) -> str:
+def short_number(value: float) -> str:
+    """Label of an axis: thousands as k."""
     return f"{number(value / 1000)}k" if value >= 10_000 else number(value)
 
 
-def _whole_numbers(most: int) -> Any:
+def whole_numbers(most: int) -> Any:
+    """Ticks at whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(nbins=most, integer=True, steps=[1, 2, 4, 5, 10])
 
 
-def _pixels(ax: Any) -> Any:
+def pixels_of(ax: Any) -> Any:
     """Pixels from the lower left corner of the axes."""
     from matplotlib.transforms import Affine2D
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.attribution.causes import Causes
+from toolchain.attribution.distances import SpikeDistances
 from toolchain.cost.content import Cost
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.target import ConstantError, Placement, ProjectionError, Pruned
-from toolchain.diagnosis.causes import Causes
-from toolchain.diagnosis.distances import SpikeDistances
+from toolchain.diagnosis.findings import Diagnosis
 
 Events = Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
 """Population -> (times, units) of one sample."""
@@ -85,6 +86,56 @@ class Divergence:
 
 
 @dataclass(frozen=True)
+class Flip:
+    """A test sample of which float and emulator read another class; -1 where none was read."""
+
+    sample: int
+    label: int
+    float_class: int
+    chip_class: int
+
+
+@dataclass(frozen=True)
+class Flips:
+    """The emulator against the float network: `against` counts, `samples` are those read differently."""
+
+    against: Against
+    samples: tuple[Flip, ...]
+
+
+@dataclass(frozen=True)
+class WeightErrors:
+    """Weights of the synapses of a projection before and after quantisation.
+
+    Attributes
+    ----------
+    trained, quantised : (n_synapses,)
+    steps : spacing of negative and of positive quantised weights
+    """
+
+    trained: NDArray[np.float64]
+    quantised: NDArray[np.float64]
+    steps: tuple[float, float]
+
+    @property
+    def in_steps(self) -> NDArray[np.float64]:
+        """(n_synapses,) quantised - trained, in units of the step of its own sign."""
+        step = np.where(self.trained < 0, self.steps[0], self.steps[1])
+        errors: NDArray[np.float64] = (self.quantised - self.trained) / step
+        return errors
+
+
+@dataclass(frozen=True)
+class SampleSpikes:
+    """One more sample that is drawn, as `Figures` has them; `why` says why it was chosen, for people."""
+
+    sample: int
+    label: int
+    rasters: Mapping[str, Events]
+    why: str
+
+
+@dataclass(frozen=True)
 class Figures:
     """Arrays behind the pictures.
 
@@ -95,6 +146,8 @@ class Figures:
     sample, label, n_steps : the test sample that is drawn
     rasters : engine name ("float", "emulator", vendor's name) -> spikes of that sample
     metrics : lines of metrics.jsonl
+    weights : projection -> weights before and after
+    others : further samples that are drawn
     """
 
     delays: Mapping[str, tuple[NDArray[np.float32], NDArray[np.int64]]]
@@ -104,6 +157,13 @@ class Figures:
     n_steps: int
     rasters: Mapping[str, Events]
     metrics: Sequence[Mapping[str, Any]]
+    weights: Mapping[str, WeightErrors] = field(default_factory=dict)
+    others: Sequence[SampleSpikes] = ()
+
+    def samples(self) -> list[SampleSpikes]:
+        """All samples that are drawn, the first one first."""
+        first = SampleSpikes(self.sample, self.label, self.rasters, "")
+        return [*([first] if self.rasters else []), *self.others]
 
 
 @dataclass(frozen=True)
@@ -131,9 +191,11 @@ class Report:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     pruned: Pruned | None = None
     tables: TableComparison | None = None
+    flips: Flips | None = None
     causes: Causes | None = None
     spike_distances: SpikeDistances | None = None
     cost: Cost | None = None
+    diagnosis: Diagnosis | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json. Keys up to `resources` are a promise to other programs."""
@@ -151,11 +213,13 @@ class Report:
             "projections": [asdict(p) for p in self.projections],
             "constants": [asdict(c) for c in self.constants],
             "overflows": {name: dict(events) for name, events in self.overflows.items()},
+            "flips": asdict(self.flips) if self.flips else None,
             "pruning": _pruning(self.pruned),
             "tables": asdict(self.tables) if self.tables else None,
             "causes": self.causes.to_json() if self.causes else None,
             "spike_distances": self.spike_distances.to_json() if self.spike_distances else None,
             "cost": self.cost.to_json() if self.cost else None,
+            "diagnosis": self.diagnosis.to_json() if self.diagnosis else None,
             "cores": [{**asdict(c), "use": dict(c.use)} for c in self.placement.cores],
             "placement_reasons": dict(self.placement.reasons),
             "provenance": dict(self.provenance),

@@ -24,6 +24,13 @@ SPARSE = 800
 """Up to here, ticks of shared spikes are drawn larger."""
 
 
+CROWD = 60
+"""Above so many differing spikes of a population their marks shrink, so that each stays a mark of its own."""
+
+QUIET_FROM = 0.85
+"""The time axis ends with the spikes where the last one comes before this share of the steps."""
+
+
 @dataclass(frozen=True)
 class Format:
     """Sizes in px: one for a desk, one for a phone."""
@@ -38,7 +45,14 @@ NARROW = Format("narrow", 358, 190)
 _LEFT, _RIGHT, _TITLE, _GAP = 38, 8, 24, 14
 
 
-def raster_chart(comparisons: Sequence[Comparison], n_steps: int, form: Format) -> Markup:
+def drawn_steps(comparisons: Sequence[Comparison], n_steps: int) -> int:
+    """Steps that the picture needs: all, or up to the last spike where nothing happens in much of the time after it."""
+    last = max((int(times.max()) for c in comparisons for times, _ in c.groups.values() if times.size), default=0)
+    wanted = min(n_steps, int(np.ceil(1.02 * (last + 1))) + 1)
+    return wanted if wanted < QUIET_FROM * n_steps else n_steps
+
+
+def raster_chart(comparisons: Sequence[Comparison], n_steps: int, form: Format, suffix: str = "") -> Markup:
     """Populations above each other over one time axis.
 
     A spike that all engines share is a quiet tick. Differing ones have a shape and a colour of their own:
@@ -55,7 +69,7 @@ def raster_chart(comparisons: Sequence[Comparison], n_steps: int, form: Format) 
             top += height + _GAP
         return inline_svg(
             figure,
-            key=f"chart-raster-{form.name}",
+            key=f"chart-raster-{form.name}{suffix}",
             title="Spikes of " + ", ".join(plain(c.population) for c in comparisons),
             description=" ".join(_described(c) for c in comparisons),
         )
@@ -101,19 +115,29 @@ def _draw_population(
         if times.size > MAX_VECTOR_MARKS:
             _draw_pixels(ax, role, times, units, (width, height), tick)
         elif times.size:
-            _draw_marks(ax, role, times, units, tick)
+            _draw_marks(ax, role, (times, units), tick, _scale(c.differing))
+
+
+def _scale(differing: int) -> float:
+    """Size of the marks: they cover at most as much as `CROWD` large ones would, but never become dots."""
+    return float(min(1.0, max(0.55, np.sqrt(CROWD / max(differing, 1)))))
 
 
 def _draw_marks(
-    ax: Axes, role: Role, times: NDArray[np.int64], units: NDArray[np.int64], tick: tuple[float, float]
+    ax: Axes,
+    role: Role,
+    spikes: tuple[NDArray[np.int64], NDArray[np.int64]],
+    tick: tuple[float, float],
+    scale: float,
 ) -> None:
     """All marks of a role as one path: small, and one object to a screen reader."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
     from matplotlib.transforms import IdentityTransform
 
-    centres = ax.transData.transform(np.column_stack([times, units]).astype(np.float64))
+    centres = ax.transData.transform(np.column_stack(spikes).astype(np.float64))
     outline, codes = _shape(role, tick)
+    outline = outline if role == "same" else scale * outline
     path = Path(
         (centres[:, None, :] + outline[None, :, :]).reshape(-1, 2),
         np.tile(np.array(codes, dtype=np.uint8), len(centres)),
@@ -125,7 +149,7 @@ def _draw_marks(
         transform=IdentityTransform(),
         facecolor=PALETTE[role] if filled else "none",
         edgecolor="none" if filled else PALETTE[role],
-        linewidth=tick[0] if role == "same" else 1.5,
+        linewidth=tick[0] if role == "same" else 1.5 * max(scale, 0.7),
         clip_on=False,
     )
     ax.add_patch(patch)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from toolchain.deployment.target import ConstantError, CoreUse, ProjectionError, Resource
 from toolchain.report.wording import (
@@ -19,11 +18,10 @@ from toolchain.report.wording import (
     percent,
     plain,
     share,
-    value_text,
 )
 
-OPEN_CORES = 16
-"""A longer list of cores is folded away."""
+OPEN_ROWS = 12
+"""A longer list is folded away."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,13 @@ class Column:
 Cell = str
 
 
-def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], kind: str = "") -> Markup:
-    """A table whose first column heads its rows. Cells are escaped unless they are `Markup`."""
+def table(
+    caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], kind: str = "", ids: Sequence[str] = ()
+) -> Markup:
+    """A table whose first column heads its rows. Cells are escaped unless they are `Markup`.
+
+    `ids` are those of the rows, where other parts of the page lead to them.
+    """
     head = "".join(
         f'<th scope="col"{_numeric(c)}>{escaped(c.title)}'
         + (f' <span class="unit">{escaped(c.unit)}</span>' if c.unit else "")
@@ -47,16 +50,28 @@ def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]
         for c in columns
     )
     body = []
-    for row in rows:
+    for i, row in enumerate(rows):
         first, *rest = row
+        key = f' id="{escaped(ids[i])}"' if ids else ""
         cells = "".join(f"<td{_numeric(c)}>{escaped(cell)}</td>" for c, cell in zip(columns[1:], rest, strict=True))
-        body.append(f'<tr><th scope="row"{_numeric(columns[0])}>{escaped(first)}</th>{cells}</tr>')
+        body.append(f'<tr{key}><th scope="row"{_numeric(columns[0])}>{escaped(first)}</th>{cells}</tr>')
     css = f' class="{kind}"' if kind else ""
     return Markup(
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escaped(caption)}"><table{css}>'
         f"<caption><span>{escaped(caption)}</span></caption><thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{chr(10).join(body)}\n</tbody></table></div>\n"
     )
+
+
+def figure_of(picture: str, caption: str = "", kind: str = "chart") -> Markup:
+    """A picture with its caption, both HTML already."""
+    words = f"<figcaption>{caption}</figcaption>" if caption else ""
+    return Markup(f'<figure class="{kind}">{picture}{words}</figure>\n')
+
+
+def folded(summary: str, content: str) -> Markup:
+    """Content behind a line that opens it; on paper it is open."""
+    return Markup(f"<details><summary>{escaped(summary)}</summary>\n{content}</details>\n")
 
 
 def _numeric(column: Column) -> str:
@@ -103,7 +118,7 @@ def constants_table(constants: Sequence[ConstantError]) -> Markup:
     """Neuron constants as trained and as the integers stand for them."""
     rows = [
         [
-            Markup(f'{escaped(c.population)} <span class="what">{escaped(_spoken(c.constant))}</span>'),
+            Markup(f'{escaped(c.population)} <span class="what">{escaped(spoken(c.constant))}</span>'),
             number(c.trained, 6),
             number(c.quantised, 6),
             count(c.integer),
@@ -140,7 +155,7 @@ def resources_table(resources: Sequence[Resource]) -> Markup:
         known = r.limit is not None and math.isfinite(r.limit)
         rows.append(
             [
-                Markup(f"{escaped(_spoken(r.name))}{note}"),
+                Markup(f"{escaped(spoken(r.name))}{note}"),
                 Markup(f"{number(r.used)}{unit}"),
                 number(r.limit)
                 if r.limit is not None and known
@@ -167,6 +182,11 @@ def _bar(used: float, limit: float) -> Markup:
     return Markup(f'<span{over}><span style="width:{width}"></span></span> <span class="share">{escaped(text)}</span>')
 
 
+def core_id(core: CoreUse) -> str:
+    """Of its row in the table; the first neuron is in it since a core may hold several populations."""
+    return f"core-{core.chip}-{core.core}-{core.first}"
+
+
 def cores_table(cores: Sequence[CoreUse]) -> Markup:
     """Which neurons sit on which core, and how synapses are stored there; folded away where there are many."""
     several = len({core.chip for core in cores}) > 1
@@ -191,11 +211,10 @@ def cores_table(cores: Sequence[CoreUse]) -> Markup:
         *(Column(_heading(k)) for k in keys),
         *([Column("Synapses from", numeric=False)] if stored else []),
     ]
-    result = table("Neurons and use of each core", columns, rows)
-    if len(cores) <= OPEN_CORES:
+    result = table("Neurons and use of each core", columns, rows, ids=[core_id(core) for core in cores])
+    if len(cores) <= OPEN_ROWS:
         return result
-    summary = f"{counted(len(cores), 'entry', 'entries')}, core by core"
-    return Markup(f"<details><summary>{summary}</summary>{result}</details>")
+    return folded(f"{counted(len(cores), 'entry', 'entries')}, core by core", result)
 
 
 def _formats(formats: Mapping[str, str]) -> Markup:
@@ -207,7 +226,7 @@ def _formats(formats: Mapping[str, str]) -> Markup:
 def overflows_table(overflows: Mapping[str, Mapping[str, int]]) -> Markup:
     """How often integers left their range, by population."""
     rows = [
-        [Markup(f'{escaped(name)} <span class="what">{escaped(_spoken(event))}</span>'), count(n)]
+        [Markup(f'{escaped(name)} <span class="what">{escaped(spoken(event))}</span>'), count(n)]
         for name, events in overflows.items()
         for event, n in events.items()
     ]
@@ -215,31 +234,10 @@ def overflows_table(overflows: Mapping[str, Mapping[str, int]]) -> Markup:
 
 
 def _heading(key: str) -> str:
-    text = _spoken(key.removesuffix("_per_core"))
+    text = spoken(key.removesuffix("_per_core"))
     return text[:1].upper() + text[1:]
 
 
-def provenance_list(data: Mapping[str, Any]) -> Markup:
-    """Nested data as nested definition lists; long and many-lined text is kept as it is, folded away."""
-    items = "".join(
-        f"<div><dt>{escaped(_spoken(key))}</dt><dd>{_value(value)}</dd></div>" for key, value in data.items()
-    )
-    return Markup(f"<dl>{items}</dl>")
-
-
-def _spoken(key: object) -> str:
+def spoken(key: object) -> str:
+    """A key as people write it."""
     return str(key).replace("_", " ")
-
-
-def _value(value: Any) -> Markup:
-    if isinstance(value, Mapping):
-        return provenance_list(value) if value else Markup(NOTHING)
-    if isinstance(value, (list, tuple)):
-        if all(not isinstance(item, (Mapping, list, tuple)) for item in value):
-            return escaped(", ".join(value_text(item) for item in value) or NOTHING)
-        return Markup("<ul>" + "".join(f"<li>{_value(item)}</li>" for item in value) + "</ul>")
-    text = value_text(value)
-    if "\n" in text.strip():
-        lines = text.count("\n") + 1
-        return Markup(f"<details><summary>{counted(lines, 'line')}</summary><pre>{escaped(text)}</pre></details>")
-    return escaped(text)

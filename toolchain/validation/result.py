@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from toolchain.deployment.abilities import TableComparison
+from toolchain.diagnosis.findings import Diagnosis
 from toolchain.report.content import Divergence, Rung
 
 LISTED = 100
@@ -28,6 +29,7 @@ class DeviceResult:
     different : how many of its samples differ
     differing : the first of them, by number
     first_divergence : the first difference of the first of them
+    diagnosis : why it differs, where its target can say that
     tables : of a device that lays the network out
     overflows : population -> event -> count, of `overflow_samples` samples
     seconds : that runs took, without their start, and those of earlier runs that are counted in
@@ -44,11 +46,22 @@ class DeviceResult:
     different: int = 0
     differing: Sequence[int] = ()
     first_divergence: Divergence | None = None
+    diagnosis: Diagnosis | None = None
     tables: TableComparison | None = None
     overflows: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     overflow_samples: int = 0
     seconds: float = 0.0
     peak_bytes: int = 0
+
+    @property
+    def causes(self) -> list[str]:
+        """Why it differs, each cause a sentence."""
+        return list(self.diagnosis.causes) if self.diagnosis is not None else []
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as JSON types."""
+        diagnosis = self.diagnosis.to_json() if self.diagnosis is not None else None
+        return {**asdict(replace(self, diagnosis=None)), "diagnosis": diagnosis}
 
 
 @dataclass(frozen=True)
@@ -116,4 +129,5 @@ class Validation:
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as JSON types."""
-        return {**asdict(self), "passed": self.passed}
+        devices = [device.to_json() for device in self.devices]
+        return {**asdict(replace(self, devices=())), "devices": devices, "passed": self.passed}

@@ -22,7 +22,8 @@ from toolchain.devices.finding import devices_of, find_device
 from toolchain.devices.fingerprint import QUANTITIES, differing
 from toolchain.devices.journal import Results
 from toolchain.devices.supervisor import Work, compare_tables, look_into, run_device
-from toolchain.devices.worker import samples_of
+from toolchain.devices.worker import samples_of, together
+from toolchain.diagnosis.explain import explain_difference
 from toolchain.errors import BundleError, InputError, MissingDependencyError, UnansweredError
 from toolchain.report.content import Divergence
 from toolchain.storage import write_json
@@ -33,6 +34,8 @@ from toolchain.validation.statistics import climb
 
 Say = Callable[[str], None]
 EMULATOR, FLOAT = "emulator", "float"
+LOOKED_INTO = 8
+"""Samples that differ of which every state is looked at, to find out why."""
 
 
 @dataclass(frozen=True)
@@ -209,11 +212,14 @@ class _Runs:
         )
         if not unequal.size:
             return found
-        first = int(unequal[0])
+        looked = unequal[:LOOKED_INTO].tolist()
+        self.say(f"{device.name}: find out why {found.different} samples differ")
         mine, other = (
-            look_into(self.work, d, called, [first])[0] for d, called in ((emulator, EMULATOR), (device, name))
+            together(look_into(self.work, d, called, looked)) for d, called in ((emulator, EMULATOR), (device, name))
         )
-        return replace(found, first_divergence=_first(mine, other, first))
+        spikes = self.work.samples.spikes.select(looked)
+        diagnosis = explain_difference(self.bundle, spikes, other, mine, numbers=looked)
+        return replace(found, first_divergence=_first(mine, other, looked), diagnosis=diagnosis)
 
 
 def _in_words(compared: Sequence[str]) -> str:
@@ -226,14 +232,15 @@ def _in_words(compared: Sequence[str]) -> str:
     return "every " + "; every ".join(f"{', '.join(quantities)} of {name}" for name, quantities in of.items())
 
 
-def _first(ours: Traces, theirs: Traces, sample: int) -> Divergence | None:
-    """First difference of one sample, of everything that both report."""
-    found: list[tuple[tuple[int, int, int], Divergence]] = []
+def _first(ours: Traces, theirs: Traces, samples: Sequence[int]) -> Divergence | None:
+    """First difference of the first sample that has one, of everything that both report."""
+    found: list[tuple[tuple[int, int, int, int], Divergence]] = []
     for order, quantity in enumerate(QUANTITIES):
         mine: dict[str, NDArray[np.generic]] = dict(getattr(ours, quantity))
         for rank, name in enumerate(mine):
             if name in getattr(theirs, quantity):
                 divergence = first_divergence(ours, theirs, [name], (quantity,))
                 if divergence is not None:
-                    found.append(((divergence.step, rank, order), replace(divergence, sample=sample)))
+                    key = (divergence.sample, divergence.step, rank, order)
+                    found.append((key, replace(divergence, sample=samples[divergence.sample])))
     return min(found, key=lambda f: f[0])[1] if found else None

@@ -12,8 +12,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from toolchain.diagnosis.attribution import CAUSES, Cause, Margins
-from toolchain.diagnosis.membrane import Events
+from toolchain.attribution.divergence import CAUSES, Cause, Margins
+from toolchain.attribution.membrane import Events
 from toolchain.network import Network
 
 SPIKES = 200

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.diagnosis.cases import voltage
-from toolchain.diagnosis.membrane import DELAY_PARTS, WEIGHT_PARTS, Constants, Neuron, course, decompose, kernel
+from tests.attribution.cases import voltage
+from toolchain.attribution.membrane import DELAY_PARTS, WEIGHT_PARTS, Constants, Neuron, course, decompose, kernel
 
 STEP = 30
 decays = st.floats(0.0, 0.999)
 
 
+@settings(deadline=None)
 @given(decays, decays, st.integers(0, STEP), st.integers(-1, STEP - 1))
 def test_the_kernel_is_the_voltage_after_one_arrival(alpha: float, beta: float, at: int, reset: int) -> None:
     one = voltage(np.ones(1), np.zeros(1, np.int64), [(at - 1, 0)], (alpha, beta, 1.0), STEP, (reset,))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from toolchain.diagnosis.distances import SpikeDistances, distances_present, pair_distances, spike_distances
+from toolchain.attribution.distances import SpikeDistances, distances_present, pair_distances, spike_distances
 
 Events = tuple[NDArray[np.int64], NDArray[np.int64]]
 needs_elephant = pytest.mark.skipif(not distances_present(), reason="elephant is not installed (extra distances)")

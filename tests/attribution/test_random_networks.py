@@ -11,15 +11,15 @@ from hardware_targets.loihi.quantised import LoihiQuantised
 from hardware_targets.loihi.quantiser import round_at
 from hardware_targets.spinnaker.quantised import SpinnakerQuantised
 from hardware_targets.spinnaker.rounding import round_network
-from tests.diagnosis.cases import explain
+from tests.attribution.cases import explain
 from tests.networks import SHAPES, random_network, random_spikes
 from tests.oracles.reference import simulate
+from toolchain.attribution.divergence import Contribution, Margins
+from toolchain.attribution.engines import run_both
+from toolchain.attribution.explainer import Explainer
+from toolchain.attribution.typical import Picked, picked_spikes, typical_contributions
 from toolchain.deployment.abilities import ReplayingTarget
 from toolchain.deployment.target import Quantised, Target, find_target
-from toolchain.diagnosis.attribution import Contribution, Margins
-from toolchain.diagnosis.diagnose import Explainer
-from toolchain.diagnosis.engines import run_both
-from toolchain.diagnosis.typical import Picked, picked_spikes, typical_contributions
 from toolchain.network import Network, Population, make_projection
 from toolchain.objective import Objective
 from toolchain.training.backends import make_engine

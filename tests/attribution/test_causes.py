@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.attribution.cases import LoihiCase
+from tests.attribution.test_attribution import HEAVY, SLOTS, TIMES, WEIGHTS
 from tests.deployment.fakes import FaultyVendor
-from tests.diagnosis.cases import LoihiCase
-from tests.diagnosis.test_attribution import HEAVY, SLOTS, TIMES, WEIGHTS
 from tests.report.example import make_report
 from tests.report.page import Page, svgs
+from toolchain.attribution.causes import Causes
+from toolchain.attribution.distances import spike_distances
+from toolchain.attribution.divergence import Attribution
+from toolchain.attribution.explainer import explain_spikes, explained_samples
+from toolchain.attribution.typical import Typical
 from toolchain.deployment.deploy import deploy, prepare
 from toolchain.deployment.options import Options
-from toolchain.diagnosis.attribution import Attribution
-from toolchain.diagnosis.causes import Causes
-from toolchain.diagnosis.diagnose import diagnose, diagnosed_samples
-from toolchain.diagnosis.distances import spike_distances
-from toolchain.diagnosis.typical import Typical
 from toolchain.network import Network, Population
 from toolchain.report.causes import causes_section
 from toolchain.spikes import SpikeTrains
@@ -109,7 +109,7 @@ def test_the_page_says_why_and_draws_it(causes: Causes, shown: Attribution) -> N
     table = "Causes of the first spike that differs, by population"
     assert page.row(table, "h rounded weights")[1:3] == ["3 60%", f"{(shown.step + 60) / 3:.0f}"]
     typical = "What each change does to V at spikes of the float network, given its input"
-    assert page.row(typical, "h clipped delays")[1:] == ["9", "25.500%", "50.000%"]
+    assert page.row(typical, "h clipped delays")[1:] == ["9", "25.5%", "50%"]
     assert page.row("Spike trains, by population: distances and mean rates", "h")[1:] == [
         "2", "1 50%", "–", "–", "1", "0.5", "−0.5",
     ]  # fmt: skip
@@ -136,10 +136,10 @@ def test_large_networks_have_fewer_samples_looked_at() -> None:
     def network(size: int) -> Network:
         return Network(1.0, (Population("in", "spike_source", 3), Population("h", "lif", size)), ())
 
-    assert diagnosed_samples(network(256), trains(2000, 1000)) == 200
-    assert diagnosed_samples(network(256), trains(30, 1000)) == 30
-    assert diagnosed_samples(network(20_000), trains(2000, 1000)) == 10
-    assert diagnosed_samples(network(2_000_000), trains(2000, 1000)) == 1
+    assert explained_samples(network(256), trains(2000, 1000)) == 200
+    assert explained_samples(network(256), trains(30, 1000)) == 30
+    assert explained_samples(network(20_000), trains(2000, 1000)) == 10
+    assert explained_samples(network(2_000_000), trains(2000, 1000)) == 1
 
 
 def test_a_deployed_run_is_diagnosed_sample_by_sample(trained_run: RunFolder) -> None:
@@ -147,7 +147,7 @@ def test_a_deployed_run_is_diagnosed_sample_by_sample(trained_run: RunFolder) ->
     target = FaultyVendor()
     prepared = prepare(trained_run, target, Options(), lambda text: None)
     test = prepared.dataset.test
-    causes, distances = diagnose(prepared.recipe, prepared.trained, target, prepared.quantised, test, 60)
+    causes, distances = explain_spikes(prepared.recipe, prepared.trained, target, prepared.quantised, test, 60)
     assert causes is not None
     assert (causes.samples, causes.of, distances.samples) == (60, 300, 60)
     chosen = test.spikes.select(range(60))

@@ -13,11 +13,11 @@ from hardware_targets.loihi import loihi2
 from hardware_targets.loihi.integer_network import READOUT_VTH, IntegerNetwork, IntegerPopulation, IntegerProjection
 from hardware_targets.loihi.quantised import LoihiQuantised
 from hardware_targets.loihi.rounding import dequantised_weights
+from toolchain.attribution.divergence import Attribution
+from toolchain.attribution.engines import Both, first_divergent_spike, run_both
+from toolchain.attribution.explainer import Explainer
 from toolchain.deployment.abilities import ReplayingTarget
 from toolchain.deployment.target import Quantised, Target
-from toolchain.diagnosis.attribution import Attribution
-from toolchain.diagnosis.diagnose import Explainer
-from toolchain.diagnosis.engines import Both, first_divergent_spike, run_both
 from toolchain.network import Network, Population, make_projection
 from toolchain.objective import Objective, Reading
 from toolchain.spikes import SpikeTrains, bin_events

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.attribution.divergence import Divergent
+from toolchain.attribution.membrane import Events
 from toolchain.deployment.target import Quantised, Target
-from toolchain.diagnosis.attribution import Divergent
-from toolchain.diagnosis.membrane import Events
 from toolchain.network import Network
 from toolchain.spikes import SpikeTrains
 from toolchain.training.backends import Engine

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.diagnosis.membrane import Events
+from toolchain.attribution.membrane import Events
 
 TAU_MS = 10.0
 COST_PER_MS = 0.1

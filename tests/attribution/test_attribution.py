@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from hardware_targets.loihi.emulator import emulate
-from tests.diagnosis.cases import LoihiCase, explain, tau_of, voltage
+from tests.attribution.cases import LoihiCase, explain, tau_of, voltage
+from toolchain.attribution.divergence import Attribution, Cause, Divergent, attribute
+from toolchain.attribution.membrane import Constants, Neuron
 from toolchain.deployment.abilities import Replay
 from toolchain.deployment.target import find_target
-from toolchain.diagnosis.attribution import Attribution, Cause, Divergent, attribute
-from toolchain.diagnosis.membrane import Constants, Neuron
 from toolchain.network import Network, NeuronConstants, Population, make_projection
 from toolchain.spikes import bin_events
 

@@ -18,8 +18,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.attribution.membrane import CHANGES, Change, Events, Neuron, course, decompose
 from toolchain.deployment.abilities import Overflow, Replay
-from toolchain.diagnosis.membrane import CHANGES, Change, Events, Neuron, course, decompose
 
 Cause = Literal[
     Change, "rounded_threshold", "truncated_decay", Overflow, "threshold_tie", "float_rounding", "unexplained"

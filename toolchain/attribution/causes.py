@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolchain.diagnosis.attribution import CAUSES, WORDS, Attribution, Cause, Outcome
-from toolchain.diagnosis.typical import Typical
+from toolchain.attribution.divergence import CAUSES, WORDS, Attribution, Cause, Outcome
+from toolchain.attribution.typical import Typical
 
 
 @dataclass(frozen=True)
