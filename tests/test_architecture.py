@@ -143,7 +143,7 @@ def test_imports_run_one_way() -> None:
         {"kernels", "network", "objective", "observed", "readouts", "spikes", "storage"},
         {"cost", "event_graph", "recipe"},
         {"network_builder", "datasets"},
-        {"training", "deployment", "devices", "quantization", "interchange"}
+        {"training", "deployment", "devices", "tuning", "quantization", "interchange"}
         | {"attribution", "diagnosis", "validation", "report"},
         {"cli", "bootstrap"},
     ]

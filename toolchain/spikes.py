@@ -109,6 +109,14 @@ class SpikeTrains:
         return raster
 
 
+def from_rasters(rasters: NDArray[np.bool_]) -> SpikeTrains:
+    """Spikes of rasters (n_samples, n_steps, n_units)."""
+    n_samples, n_steps, n_units = rasters.shape
+    sample, times, units = np.nonzero(rasters)
+    offsets = np.searchsorted(sample, np.arange(n_samples + 1)).astype(np.int64)
+    return SpikeTrains(times.astype(np.int32), units.astype(np.int32), offsets, n_units, n_steps)
+
+
 def concatenate(parts: Sequence[SpikeTrains]) -> SpikeTrains:
     """Samples of all parts, in this order; raises InputError if their sources or lengths differ or there are none."""
     sizes = sorted({(p.n_units, p.n_steps) for p in parts})

@@ -201,7 +201,7 @@ def run_samples(begin: int, end: int, times: I32, units: I32, offsets: I64, tabl
                 if top <= threshold:
                     continue
                 for j in range(first, stop):
-                    if new_v[j] > threshold:
+                    if new_v[j] > tables.own_threshold[j]:
                         new_v[j] = 0
                         counts[SPIKES] += 1
                         records.neuron_counts[sample, j] += 1

@@ -36,8 +36,9 @@ class Tables(NamedTuple):
     what it adds, weight << exponent, and in the lower ones how far ahead in the window: (1 + slot) n_neurons + post.
     In one word they are read in less time than from two arrays.
     `first` (n_populations + 1,) first neuron of each simulated population, then their number. Of each population:
-    `keep_u` = 4096 - (du + 1), `keep_v` = 4096 - dv, `threshold` = vth << 6, and `largest`, the largest magnitude of u
-    and v that is no event: of a readout the threshold, as its spike is one.
+    `keep_u` = 4096 - (du + 1), `keep_v` = 4096 - dv, `threshold`, the lowest of its neurons, and `largest`, the largest
+    magnitude of u and v that is no event: of a readout the threshold, as its spike is one. `own_threshold`
+    (n_neurons,) is vth << 6, unless the network has thresholds of single neurons.
     `n_sources` units before the first neuron; `n_rows` that a spike can reach, its own included.
     """
 
@@ -50,6 +51,7 @@ class Tables(NamedTuple):
     largest: NDArray[np.int32]
     n_sources: int
     n_rows: int
+    own_threshold: NDArray[np.int32]
 
 
 class Records(NamedTuple):
@@ -113,7 +115,8 @@ def build_tables(network: IntegerNetwork) -> Tables:
             f"network: the weights onto neuron {fan_in.argmax()} add up to {fan_in.max()}, must stay "
             "below 2^31; lower the exponent"
         )
-    threshold = np.array([p.vth << 6 for p in neurons], dtype=np.int32)
+    own = [network.thresholds.get(p.name, np.full(p.size, p.vth << 6, dtype=np.int32)) for p in neurons]
+    threshold = np.array([t.min() for t in own], dtype=np.int32)
     readout = np.array([p.kind == "leaky_readout" for p in neurons], dtype=np.bool_)
     return Tables(
         synapse_ptr=np.cumsum(np.concatenate(counts)).astype(np.uint64),
@@ -125,4 +128,5 @@ def build_tables(network: IntegerNetwork) -> Tables:
         largest=np.where(readout, threshold, STATE_MAX).astype(np.int32),
         n_sources=sum(p.size for p in network.sources),
         n_rows=n_rows,
+        own_threshold=np.concatenate([np.zeros(0, dtype=np.int32), *own]),
     )

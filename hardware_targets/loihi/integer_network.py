@@ -12,7 +12,8 @@ A spike of step t on a synapse of slot k arrives at step t + 1 + k.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,11 +103,16 @@ class IntegerProjection:
 
 @dataclass(frozen=True)
 class IntegerNetwork:
-    """The quantised network; populations and projections in the order of the float network."""
+    """The quantised network; populations and projections in the order of the float network.
+
+    `thresholds` is of a chip whose neurons are not alike (`hardware_targets.loihi.mismatch`) and of the emulator alone:
+    lif population -> (size,) int32, in units of v, instead of vth << 6.
+    """
 
     dt_ms: float
     populations: tuple[IntegerPopulation, ...]
     projections: tuple[IntegerProjection, ...]
+    thresholds: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> IntegerPopulation:
         for population in self.populations:
@@ -156,16 +162,23 @@ def check_integers(network: IntegerNetwork, slot_max: int = LARGEST_SLOT) -> Non
     network.as_graph()  # checks names, shapes and the ends of projections
     for population in network.simulated:
         name = population.name
-        for field, limit in (("du", 4095), ("dv", 4096), ("vth", READOUT_VTH)):
-            value = getattr(population, field)
+        for constant, limit in (("du", 4095), ("dv", 4096), ("vth", READOUT_VTH)):
+            value = getattr(population, constant)
             if not isinstance(value, int) or not 0 <= value <= limit:
                 raise NetworkError(
-                    f"population {name}: {field} {value} is not an integer in 0..{limit}; quantise again"
+                    f"population {name}: {constant} {value} is not an integer in 0..{limit}; quantise again"
                 )
         if population.kind == "leaky_readout" and population.vth != READOUT_VTH:
             raise NetworkError(
                 f"population {name}: vth {population.vth} of a leaky_readout must be {READOUT_VTH}, the "
                 "largest there is; quantise again"
+            )
+    for name, thresholds in network.thresholds.items():
+        wanted = [p.size for p in network.simulated if p.name == name and p.kind == "lif"]
+        if wanted != [thresholds.size] or thresholds.dtype != np.int32 or thresholds.min(initial=1) < 0:
+            raise NetworkError(
+                f"population {name}: thresholds are {thresholds.dtype}{thresholds.shape}, must be int32 of each of its "
+                "lif neurons, 0 or more"
             )
     for projection in network.projections:
         name, mask = projection.name, projection.mask

@@ -18,6 +18,7 @@ from hardware_targets.loihi.mapping import place_network, place_plan
 from hardware_targets.loihi.quantised import LoihiQuantised, restore
 from toolchain.cost.content import Cost
 from toolchain.deployment.abilities import ChipWeights, Replay
+from toolchain.deployment.imperfections import Imperfections
 from toolchain.deployment.plan import NetworkPlan
 from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import (
@@ -30,7 +31,7 @@ from toolchain.deployment.target import (
     TrainingFormat,
 )
 from toolchain.diagnosis.model import Chip
-from toolchain.errors import CheckpointError, InputError
+from toolchain.errors import InputError
 from toolchain.network import Network
 from toolchain.objective import Reading
 from toolchain.observed import Observed
@@ -101,47 +102,57 @@ class LoihiTarget:
         hint: Mapping[str, Any] | None = None,
     ) -> LoihiQuantised:
         """Round delays, choose scales on calibration data unless `hint` has them, round weights and constants."""
+        from hardware_targets.loihi.learning import known_scales
         from hardware_targets.loihi.quantiser import quantise_network, round_delays
 
         delays = round_delays(network, self._limits, clip=clip_delays, extend=extend_delays)
-        scales = _known_scales(hint) if hint else None
+        scales = known_scales(hint) if hint else None
         integers = quantise_network(delays.network, calibration, self._limits, scales)
         extended = relays.extend_delays(integers, self._limits) if extend_delays else None
         return LoihiQuantised(self.name, integers, network, delays.moved, delays.clipped, extended)
 
     def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
         """Quantise the network as it is and keep its scales and exponents."""
-        from hardware_targets.loihi.quantiser import quantise_network, round_at, round_delays
-        from hardware_targets.loihi.rounding import dequantised_constants, weight_unit
+        from hardware_targets.loihi.learning import choose_format
 
-        limits = self._limits
-        delays = round_delays(network, limits, clip=False, extend=True)
-        chosen = quantise_network(delays.network, calibration, limits)
-        # Weights grow while they are trained: none is clipped to begin with.
-        scales = {p.name: p.scale for p in chosen.simulated}
-        integers = round_at(delays.network, scales, limits, clip=False)
-        return TrainingFormat(
-            self.name,
-            {p.name: weight_unit(p, integers, network) for p in integers.projections},
-            limits["weight_min"] // 2,
-            limits["weight_max"] // 2,
-            dequantised_constants(integers, network),
-            {"scales": {p.name: p.scale for p in integers.simulated}},
-        )
+        return choose_format(network, calibration, self._limits)
+
+    def format_of(self, quantised: Quantised) -> TrainingFormat:
+        """Scales and exponents of a network."""
+        from hardware_targets.loihi.learning import format_of
+
+        ours = _loihi(quantised)
+        return format_of(ours.integers, ours.trained, self._limits)
 
     def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
         """Round a network at the scales of its format and emulate it."""
-        from hardware_targets.loihi.emulator import Emulator
-        from hardware_targets.loihi.quantiser import round_at
-        from hardware_targets.loihi.rounding import SHIFT
-        from hardware_targets.observation import observe
+        from hardware_targets.loihi.learning import observe, round_in
 
-        integers = round_at(network, _known_scales(hint), self._limits)
-        emulator = Emulator(integers)
-        # u and v take 4 bytes each, a spike 1.
-        return observe(
-            lambda some: emulator.run(some, traces=True), integers.simulated, spikes, one=SHIFT, bytes_per_neuron=9
-        )
+        return observe(round_in(network, hint, self._limits), spikes)
+
+    def round_in(self, network: Network, hint: Mapping[str, Any]) -> LoihiQuantised:
+        """Round a network at known scales; delays beyond the chip's slots by relays."""
+        from hardware_targets.loihi.learning import round_in
+        from hardware_targets.loihi.quantiser import round_delays
+
+        integers = round_in(network, hint, self._limits)
+        delays = round_delays(network, self._limits, clip=False, extend=True)
+        long = any(int(p.slots.max(initial=0)) > self.largest_slot() for p in integers.projections)
+        extended = relays.extend_delays(integers, self._limits) if long else None
+        return LoihiQuantised(self.name, integers, network, delays.moved, delays.clipped, extended)
+
+    def observe_quantised(self, quantised: Quantised, spikes: SpikeTrains) -> Observed:
+        """Emulate a network without relays, which do not change what it does."""
+        from hardware_targets.loihi.learning import observe
+
+        return observe(_loihi(quantised).integers, spikes)
+
+    def mismatched(self, quantised: Quantised, wrong: Imperfections) -> LoihiQuantised:
+        """Other thresholds, weights and delays; without relays, which do not change what a network does."""
+        from hardware_targets.loihi.mismatch import mismatched
+
+        ours = _loihi(quantised)
+        return replace(ours, integers=mismatched(ours.integers, wrong), extended=None)
 
     def place(
         self, quantised: Quantised, *, spikes: SpikeTrains | None = None, request: PlacementRequest = NOTHING_ASKED
@@ -295,16 +306,6 @@ class LoihiTarget:
     def restore(self, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> LoihiQuantised:
         """Rebuild a quantised network from a bundle, checking every index and range in it."""
         return restore(arrays, header, self._limits)
-
-
-def _known_scales(hint: Mapping[str, Any]) -> dict[str, float]:
-    """Scales from a checkpoint, which may hold anything."""
-    scales = hint.get("scales")
-    if not isinstance(scales, Mapping) or not all(
-        isinstance(s, (int, float)) and 0 < s < float("inf") for s in scales.values()
-    ):
-        raise CheckpointError(f"checkpoint: scales {scales!r} of its number format are no finite numbers above 0")
-    return {str(name): float(scale) for name, scale in scales.items()}
 
 
 def _loihi(quantised: Quantised) -> LoihiQuantised:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware_targets.rounded_delays import round_delays
+from hardware_targets.spinnaker.integer_network import IntegerNetwork
 from hardware_targets.spinnaker.limits import BOARD, SpinnakerLimits, read_limits
 from hardware_targets.spinnaker.quantised import SpinnakerQuantised, restore
 from toolchain.cost.content import Cost
 from toolchain.deployment.abilities import ChipWeights, Replay, TableComparison
+from toolchain.deployment.imperfections import Imperfections
 from toolchain.deployment.plan import NetworkPlan
 from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import (
@@ -103,12 +106,21 @@ class SpinnakerTarget:
 
     def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
         """Quantise the network as it is and keep its scales, and of each population one shift for both signs."""
-        from hardware_targets.spinnaker.integer_network import LARGEST_WEIGHT
-        from hardware_targets.spinnaker.quantiser import quantise_network, shared_shifts
-        from hardware_targets.spinnaker.rounding import dequantised_constants, weight_step
+        from hardware_targets.spinnaker.quantiser import quantise_network
 
         delays = round_delays(network, self.largest_slot(), self.name, clip=False, extend=True)
-        integers = quantise_network(delays.network, calibration)
+        return self._format(quantise_network(delays.network, calibration), network)
+
+    def format_of(self, quantised: Quantised) -> TrainingFormat:
+        """Scales of a network, and of each population the larger of its shifts: a weight may change its sign."""
+        ours = _spinnaker(quantised)
+        return self._format(ours.integers, ours.trained)
+
+    def _format(self, integers: IntegerNetwork, network: Network) -> TrainingFormat:
+        from hardware_targets.spinnaker.integer_network import LARGEST_WEIGHT
+        from hardware_targets.spinnaker.quantiser import shared_shifts
+        from hardware_targets.spinnaker.rounding import dequantised_constants, weight_step
+
         chosen = shared_shifts(integers)
         unit = {}
         for projection in network.projections:
@@ -122,20 +134,38 @@ class SpinnakerTarget:
 
     def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
         """Round a network at the scales and shifts of its format and emulate it."""
+        return self.observe_quantised(self.round_in(network, hint), spikes)
+
+    def round_in(self, network: Network, hint: Mapping[str, Any]) -> SpinnakerQuantised:
+        """Round a network at known scales and shifts; delays beyond the largest slot by delay extensions."""
+        from hardware_targets.spinnaker.rounding import round_network
+
+        known, largest = _known(hint), self.largest_slot()
+        delays = round_delays(network, largest, self.name, clip=False, extend=True)
+        scales, shifts = ({name: pair[i] for name, pair in known.items()} for i in (0, 1))
+        integers = round_network(delays.network, scales, shifts)  # type: ignore[arg-type]
+        extended = {p.name: int(np.count_nonzero(p.slots() > largest)) for p in delays.network.projections}
+        return SpinnakerQuantised(integers, network, delays.moved, delays.clipped, extended)
+
+    def observe_quantised(self, quantised: Quantised, spikes: SpikeTrains) -> Observed:
+        """Emulate a network."""
         from hardware_targets.observation import observe
         from hardware_targets.spinnaker.emulator import Emulator
         from hardware_targets.spinnaker.integer_network import ONE
-        from hardware_targets.spinnaker.rounding import round_network
 
-        known = _known(hint)
-        delays = round_delays(network, self.largest_slot(), self.name, clip=False, extend=True)
-        scales, shifts = ({name: pair[i] for name, pair in known.items()} for i in (0, 1))
-        integers = round_network(delays.network, scales, shifts)  # type: ignore[arg-type]
+        integers = _spinnaker(quantised).integers
         emulator = Emulator(integers)
         # Synaptic values of both types and v take 4 bytes each, a spike 1.
         return observe(
             lambda some: emulator.run(some, traces=True), integers.simulated, spikes, one=ONE, bytes_per_neuron=13
         )
+
+    def mismatched(self, quantised: Quantised, wrong: Imperfections) -> SpinnakerQuantised:
+        """Other thresholds, weights and delays."""
+        from hardware_targets.spinnaker.mismatch import mismatched
+
+        ours = _spinnaker(quantised)
+        return replace(ours, integers=mismatched(ours.integers, wrong))
 
     def place(
         self, quantised: Quantised, *, spikes: SpikeTrains | None = None, request: PlacementRequest = NOTHING_ASKED

@@ -201,6 +201,68 @@ def validate(
 
 
 @app.command()
+def tune(
+    bundle: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(help="A bundle that `delayline deploy` made; it is not changed.", metavar="BUNDLE"),
+    ] = None,
+    on: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="DEVICE", help="Device that runs the forward pass; `validate --list-devices` lists them."),
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs.")] = 10,
+    rate: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0, help="Step sizes as a share of those of training; 0.1, or 1 of a tuned network."),
+    ] = None,
+    batch: Annotated[Optional[int], typer.Option(min=1, help="Samples of a batch.")] = None,  # noqa: UP045
+    samples: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Training samples of an epoch, drawn anew for each; all if left out."),
+    ] = None,
+    valid_samples: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Validation samples that the device runs after each epoch; all if left out."),
+    ] = None,
+    test_samples: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Test samples that the device runs before and after; all if left out."),
+    ] = None,
+    seed: Annotated[Optional[int], typer.Option(min=0, help="That of training if left out.")] = None,  # noqa: UP045
+    patience: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="End after so many epochs without a better validation accuracy."),
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder in which the run folder is made.")] = Path("runs"),
+    resume: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="RUN", help="Go on with a run folder of tuning, from its last checkpoint."),
+    ] = None,
+    vendor_timeout: Timeout = 300.0,
+    no_vendor: Annotated[
+        bool, typer.Option("--no-vendor", help="Do not run the vendor's code for the new bundle.")
+    ] = False,
+    threads: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Threads of the backward pass; one per core if left out."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Let a deployed network go on learning on a device; writes a new run folder with a new bundle."""
+    import time
+
+    from toolchain.cli import tune_command
+    from toolchain.tuning.beginning import Settings
+    from toolchain.tuning.tune import Request
+
+    started = time.monotonic()
+    settings = Settings(epochs, rate, batch, samples, seed, patience)
+    request = None if on is None else Request(on, settings, vendor_timeout, valid_samples, test_samples)
+    found = tune_command.run(bundle, request, runs, resume, not no_vendor, threads)
+    emit(tune_command.emitted(found, started, json), json)
+
+
+@app.command()
 def report(
     bundle: Annotated[Path, typer.Argument(help="A bundle that `delayline deploy` made.", metavar="BUNDLE")],
     other: Annotated[

@@ -36,6 +36,7 @@ def run(
     from toolchain.training.run_folder import RunFolder, create_run_folder
     from toolchain.training.sweep import create_sweep, load_sweep
     from toolchain.training.trainer import prepare
+    from toolchain.tuning.record import is_tuned
 
     sweep = None
     if resume is not None:
@@ -48,6 +49,8 @@ def run(
         elif not resume.is_dir():
             raise CheckpointError(f"run folder {resume} does not exist; give a folder that `delayline train` made")
         run_folder = RunFolder(resume)
+        if is_tuned(resume):
+            raise InputError(f"run folder {resume}: is of tuning; go on with delayline tune --resume {resume}")
         recipe = sweep.recipe if sweep else run_folder.recipe()
     elif recipe_name is None:
         raise InputError("train: neither RECIPE nor --resume given; try `delayline train yin_yang`")

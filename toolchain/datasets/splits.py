@@ -27,7 +27,7 @@ def split_validation(dataset: Dataset, settings: ValidationSection, task: str, s
     dataset : with the split of its own
     settings : a fraction, or speakers
     task : name of the dataset's task, for messages
-    seed : of the run; a fraction depends on it, speakers do not
+    seed : of the run; a fraction without a seed of its own depends on it, speakers do not
 
     Raises
     ------
@@ -40,7 +40,8 @@ def split_validation(dataset: Dataset, settings: ValidationSection, task: str, s
         words = f"speaker{'s' if len(settings.speaker) > 1 else ''} {', '.join(map(str, settings.speaker))}"
     else:
         assert settings.fraction is not None
-        moved = stratified(dataset.train.labels, settings.fraction, generator(seed, "validation"))
+        drawn_from = seed if settings.seed is None else settings.seed
+        moved = stratified(dataset.train.labels, settings.fraction, generator(drawn_from, "validation"))
         words = f"{settings.fraction:.3g} of the training set"
     count = int(np.count_nonzero(moved))
     if count in (0, moved.size):

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.cost.content import Cost
+from toolchain.deployment.imperfections import Imperfections
 from toolchain.deployment.request import PlacementRequest
-from toolchain.deployment.target import NOTHING_ASKED, EmulatedResponses, Placement, Quantised, Traces
+from toolchain.deployment.target import (
+    NOTHING_ASKED,
+    EmulatedResponses,
+    Placement,
+    Quantised,
+    Traces,
+    TrainingFormat,
+)
 from toolchain.diagnosis.model import Chip
+from toolchain.network import Network
+from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
 
 
@@ -200,3 +210,37 @@ class DiagnosableTarget(Protocol):
 
     def chip_model(self, quantised: Quantised) -> Chip:
         """What was put on the chip, in its integers, and the arithmetic of its step."""
+
+
+@runtime_checkable
+class TunableTarget(Protocol):
+    """What a target has besides if a network can go on learning on it, batch by batch, after it was deployed."""
+
+    def format_of(self, quantised: Quantised) -> TrainingFormat:
+        """The number format that a network is deployed in: `Quantised.weighted` lies on its grid.
+
+        A target that holds signs or rows in formats of their own may give the coarsest of them.
+        """
+
+    def round_in(self, network: Network, hint: Mapping[str, Any]) -> Quantised:
+        """A network in a format, each weight rounded by itself; `hint` as in `TrainingFormat`.
+
+        Raises
+        ------
+        TargetLimitError
+            If a delay exceeds the largest slot.
+        """
+
+    def observe_quantised(self, quantised: Quantised, spikes: SpikeTrains) -> Observed:
+        """What the emulator does with exactly these integers."""
+
+    def v_scale(self, quantised: Quantised, population: str) -> float:
+        """How many units in the last place of the emulator's v are 1 in units of the trained V."""
+
+
+@runtime_checkable
+class MismatchTarget(Protocol):
+    """What a target has besides if it can emulate a chip that is not as it should be."""
+
+    def mismatched(self, quantised: Quantised, wrong: Imperfections) -> Quantised:
+        """The network as such a chip has it: to be emulated, and for nothing else."""

@@ -18,7 +18,9 @@ from toolchain.datasets import Samples
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import NOTHING_ASKED, Quantised, Target, Traces
+from toolchain.observed import Observed
 from toolchain.recipe import Recipe
+from toolchain.spikes import SpikeTrains
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,22 @@ class Device(Protocol):
         MissingDependencyError
             If it is absent, dies or does not answer.
         """
+
+
+@runtime_checkable
+class ObservingDevice(Protocol):
+    """What a device has besides if it can say what training needs without traces of every step."""
+
+    def observe(self, deployed: Deployed, spikes: SpikeTrains) -> Observed:
+        """Run samples, each from rest; what `Device.run` would report with traces, in the terms of training."""
+
+
+@runtime_checkable
+class SettableDevice(Protocol):
+    """What a device has besides if it takes settings: ``NAME,key=value,...`` on the command line."""
+
+    def with_settings(self, settings: str) -> Device:
+        """The same device with these settings, ``key=value,...``; raises InputError where they are none."""
 
 
 @runtime_checkable

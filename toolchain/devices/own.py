@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from toolchain.datasets import Samples
-from toolchain.deployment.abilities import HardwareTarget, MappingTarget, TableComparison
+from toolchain.deployment.abilities import HardwareTarget, MappingTarget, TableComparison, TunableTarget
 from toolchain.deployment.target import Target, Traces
 from toolchain.devices.device import Deployed, DeviceRun
+from toolchain.observed import Observed
+from toolchain.spikes import SpikeTrains
 from toolchain.validation.ladder import first_spikes_of, float_engine, float_stages, predict, predict_traces
 
 STAGES = {
@@ -78,6 +80,11 @@ class EmulatorDevice:
         emulated = target.emulate(deployed.quantised, samples.spikes, traces=traces)
         prediction = predict(reading, emulated.readout_v, emulated.first_spikes)
         return DeviceRun(prediction, emulated.traces, emulated.overflows)
+
+    def observe(self, deployed: Deployed, spikes: SpikeTrains) -> Observed:
+        """The same in the terms of training."""
+        assert isinstance(deployed.target, TunableTarget)
+        return deployed.target.observe_quantised(deployed.quantised, spikes)
 
 
 @dataclass(frozen=True)

@@ -92,15 +92,21 @@ class EarlyStopSection(Section):
 
 
 class ValidationSection(Section):
-    """Part of the training set that replaces the dataset's own validation set: a fraction, or speakers."""
+    """Part of the training set that replaces the dataset's own validation set: a fraction, or speakers.
+
+    `seed` is that of the fraction, that of the run if left out.
+    """
 
     fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     speaker: Speakers | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> ValidationSection:
         if (self.fraction is None) == (self.speaker is None):
             raise ValueError("give exactly one of fraction, speaker")
+        if self.seed is not None and self.fraction is None:
+            raise ValueError("seed: speakers are not drawn; leave it out")
         return self
 
 
@@ -119,6 +125,7 @@ class QuantiseSection(Section):
 class TrainingRecipe(Section):
     """How to learn.
 
+    `epoch_samples` is how many of the training samples an epoch takes, drawn anew for each; all if left out.
     Rates are Adam step sizes: of weights in units of weight, of delays in slots, of time constants in units of their
     logarithm. `adam_betas` are what it keeps, at each step, of the running means of gradients and of their squares.
     `rate_decay` multiplies all of them after every epoch. Time constants that learn stay within
@@ -131,6 +138,7 @@ class TrainingRecipe(Section):
     loss: LossName = "cross_entropy"
     epochs: Annotated[int, Field(ge=0, le=100_000)] = 50
     batch_size: Annotated[int, Field(ge=1)] = 32
+    epoch_samples: Annotated[int, Field(ge=1)] | None = None
     weight_rate: NotNegative = 1e-3
     delay_rate: NotNegative = 0.1
     tau_rate: Annotated[float, Field(ge=0, le=1)] = 0.01

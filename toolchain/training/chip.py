@@ -1,17 +1,23 @@
-"""Training for a chip: what the target of a recipe says about delays and numbers, before and during training."""
+"""Training for a chip: what the target of a recipe says about delays and numbers, before and during training.
+
+Where the forward pass is not the engine's own, a `Machine` runs it: the target's emulator here, any device in
+`toolchain.tuning`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.datasets import Dataset
-from toolchain.deployment.target import Target, find_target
+from toolchain.datasets import Dataset, Samples
+from toolchain.deployment.target import Target, TrainingFormat, find_target
 from toolchain.errors import RecipeError
 from toolchain.network import Network
 from toolchain.network_builder import generator
+from toolchain.observed import Observed
 from toolchain.recipe import Recipe
 from toolchain.spikes import SpikeTrains
 from toolchain.training.straight_through import StraightThrough
@@ -42,6 +48,29 @@ def complete_recipe(recipe: Recipe) -> Recipe:
     return recipe
 
 
+class Machine(Protocol):
+    """Runs the forward pass of training in place of the engine."""
+
+    def observe(self, network: Network, number_format: TrainingFormat, samples: Samples) -> Observed:
+        """What it does with a network whose weights lie on the grid of a format.
+
+        Parameters
+        ----------
+        samples : with their labels, which only texts for people may use
+        """
+
+
+@dataclass(frozen=True)
+class EmulatorMachine:
+    """The emulator of a target."""
+
+    target: Target
+
+    def observe(self, network: Network, number_format: TrainingFormat, samples: Samples) -> Observed:
+        """See `Target.observe`."""
+        return self.target.observe(network, number_format.hint, samples.spikes)
+
+
 @dataclass(frozen=True)
 class ChipNumbers:
     """Where a run takes the number format of its target from, and from which epoch on it trains in it.
@@ -51,13 +80,15 @@ class ChipNumbers:
     target : whose numbers they are
     calibration : samples that the format is chosen on
     from_epoch : epochs in fine numbers before
-    emulated : whether the forward pass is that of the target's emulator, not the float step on rounded weights
+    machine : what runs the forward pass; None for the float step on rounded weights
+    begin_in : format to begin with, before the first epoch; None to let the target choose after `from_epoch`
     """
 
     target: Target
     calibration: SpikeTrains
     from_epoch: int
-    emulated: bool
+    machine: Machine | None
+    begin_in: TrainingFormat | None = None
 
     @classmethod
     def of(cls, recipe: Recipe, dataset: Dataset, network: Network) -> ChipNumbers | None:
@@ -77,7 +108,8 @@ class ChipNumbers:
         target = find_target(recipe.deployment.target)
         target.training_format(network, dataset.train.spikes.select(chosen[:1]))
         calibration = dataset.train.spikes.select(chosen)
-        return cls(target, calibration, section.from_epoch, section.forward == "emulator")
+        machine = EmulatorMachine(target) if section.forward == "emulator" else None
+        return cls(target, calibration, section.from_epoch, machine)
 
     def choose(self, network: Network) -> StraightThrough:
         """The target's format for the network as it is now; raises TargetLimitError where there is none."""

@@ -24,11 +24,10 @@ from toolchain.network import Network
 from toolchain.network_builder import build_network, generator
 from toolchain.observed import Observed
 from toolchain.recipe import Recipe
-from toolchain.spikes import SpikeTrains
 from toolchain.storage import write_json
 from toolchain.training.backends import Engine, Responses
 from toolchain.training.checkpoints import Progress, load_best, load_checkpoint, save_checkpoint
-from toolchain.training.chip import ChipNumbers, complete_recipe, held
+from toolchain.training.chip import ChipNumbers, Machine, complete_recipe, held
 from toolchain.training.engines import training_engine
 from toolchain.training.optimiser import Adam
 from toolchain.training.patience import Patience
@@ -61,7 +60,7 @@ class Silent:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The best checkpoint of a run, and what it does on the test set.
+    """The best checkpoint of a run, and what it does on the test set, `test_prediction` (test_samples,).
 
     `ended` says why training did: "epochs", "accuracy" (`stop_at_accuracy`) or "early_stop".
     """
@@ -72,6 +71,7 @@ class TrainingResult:
     test_accuracy: float
     test_samples: int
     ended: str
+    test_prediction: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,7 @@ def train(
     resume: bool = False,
     listener: Listener | None = None,
     threads: int | None = None,
+    chip: ChipNumbers | None = None,
 ) -> TrainingResult:
     """Train the network of a recipe in a run folder, to the end.
 
@@ -134,6 +135,7 @@ def train(
     task : what `prepare` made of its recipe
     resume : go on from ``checkpoints/last.safetensors``; without one there, start from the beginning
     threads : None for one per core; the result does not depend on it
+    chip : numbers and machine of the forward pass, in place of those that the recipe asks for
 
     Raises
     ------
@@ -142,11 +144,13 @@ def train(
     UnstableTrainingError
         If the loss is no longer a finite number.
     """
-    return _Trainer(run, task, listener or Silent(), threads).fit(resume=resume)
+    return _Trainer(run, task, listener or Silent(), threads, chip).fit(resume=resume)
 
 
 class _Trainer:
-    def __init__(self, run: RunFolder, task: Task, listener: Listener, threads: int | None) -> None:
+    def __init__(
+        self, run: RunFolder, task: Task, listener: Listener, threads: int | None, chip: ChipNumbers | None
+    ) -> None:
         recipe, dataset, network = task.recipe, task.dataset, task.network
         settings = recipe.training
         self.run, self.dataset, self.network, self.listener = run, dataset, network, listener
@@ -162,7 +166,7 @@ class _Trainer:
             self.optimisers["tau"] = Adam(self.taus.rate, *betas)
         self.revival = Revival(network, self.graph, weight_rate > 0, settings.revive)
         self.engine: Engine = training_engine(recipe, dataset, network, threads)
-        self.chip = ChipNumbers.of(recipe, dataset, network)
+        self.chip = chip or ChipNumbers.of(recipe, dataset, network)
         self.grid: StraightThrough | None = None
 
     def fit(self, *, resume: bool) -> TrainingResult:
@@ -183,6 +187,7 @@ class _Trainer:
             float(np.mean(prediction == test.labels)),
             test.labels.size,
             ended,
+            prediction,
         )
         write_json(
             self.run.summary_file,
@@ -216,7 +221,10 @@ class _Trainer:
             self.run.write_metrics([*lines, progress.line] if progress.epoch else lines)
             return progress
         self.run.write_metrics([])
-        progress = Progress(0, 0, *self._validate(), {})
+        if self.chip is not None and self.chip.begin_in is not None:
+            self._use_grid(StraightThrough.over(self.network, self.chip.begin_in).header())
+        number_format = None if self.grid is None else self.grid.header()
+        progress = Progress(0, 0, *self._validate(), {}, number_format=number_format)
         for which in ("best", "last"):
             self._save(which, progress)
         return progress
@@ -227,7 +235,7 @@ class _Trainer:
         before = self._quantised(before, epoch)
         factor = epoch_factor(self.settings, epoch, before.plateau)
         plan = plan_epoch(self.dataset.train, self.settings.augmentation, self.settings.seed, epoch)
-        order = generator(self.settings.seed, "order", epoch).permutation(plan.size)
+        order = generator(self.settings.seed, "order", epoch).permutation(plan.size)[: self.settings.epoch_samples]
         augmented = Augmented()
         loss, correct, done, guarded, clipped, taus_clipped, outgrown = 0.0, 0, 0, 0, 0, 0, 0
         neuron_spikes = np.zeros(self.graph.n_neurons, dtype=np.int64)
@@ -240,9 +248,10 @@ class _Trainer:
             self.engine.set_parameters(weights, self.delays)
             self._use_taus()
             spikes, labels, which = batch.spikes, batch.labels, batch.which
-            if self._emulates:
+            if self._machine is not None:
                 spikes, labels, which = spikes.select(which), labels[which], np.arange(which.size)
-            gradient = self.engine.gradients(spikes, labels, which, self._observed(spikes, weights))
+            observed = self._observed(Samples(spikes, labels), weights)
+            gradient = self.engine.gradients(spikes, labels, which, observed)
             weight_factor, delay_factor = warm_up_factors(self.settings, self.optimisers["weight"].steps)
             self.optimisers["weight"].step(self.weights, gradient.weight, factor * weight_factor)
             self.optimisers["delay"].step(self.delays, gradient.delay, factor * delay_factor)
@@ -349,19 +358,18 @@ class _Trainer:
         weights = held(self.weights, self.grid)[0]
         self.engine.set_parameters(weights, self.delays)
         self._use_taus()
-        return self.engine.respond(samples.spikes, samples.labels, self._observed(samples.spikes, weights))
+        return self.engine.respond(samples.spikes, samples.labels, self._observed(samples, weights))
 
     @property
-    def _emulates(self) -> bool:
-        """Whether the forward pass is that of the target's emulator by now."""
-        return self.grid is not None and self.chip is not None and self.chip.emulated
+    def _machine(self) -> Machine | None:
+        """What runs the forward pass by now; None where the engine itself does."""
+        return None if self.grid is None or self.chip is None else self.chip.machine
 
-    def _observed(self, spikes: SpikeTrains, weights: NDArray[np.float32]) -> Observed | None:
-        """What the target's emulator does with these weights, or None where the forward pass is the engine's own."""
-        if self.grid is None or self.chip is None or not self.chip.emulated:
+    def _observed(self, samples: Samples, weights: NDArray[np.float32]) -> Observed | None:
+        """What the machine does with these weights, or None where the forward pass is the engine's own."""
+        if self._machine is None or self.grid is None:
             return None
-        network = unflatten(self.network, weights, self.delays)
-        return self.chip.target.observe(network, self.grid.format.hint, spikes)
+        return self._machine.observe(unflatten(self.network, weights, self.delays), self.grid.format, samples)
 
     def _clip_delays(self) -> int:
         limit = np.float32(self.settings.largest_slot)
