@@ -36,7 +36,7 @@ def test_trained_network_passes_against_lava(tmp_path: Path, trained_run: RunFol
     run = RunFolder(shutil.copytree(trained_run.path, tmp_path / "run"))
     folder, report = deploy(run, find_target("loihi2"), Options(vendor_samples=8), silent)
     found = json.loads((folder / "report.json").read_text())
-    assert found == json.loads(json.dumps(report.to_json()))
+    assert {k: v for k, v in found.items() if k != "figures"} == json.loads(json.dumps(report.to_json()))
     assert found["verdict"] == "pass", found["reasons"]
     assert found["vendor_equal"] is True
     assert (found["vendor_samples"], found["first_divergence"]) == (8, None)
