@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, cast
 
+from toolchain.datasets import Samples
 from toolchain.deployment.abilities import HardwareTarget, MappingTarget, MismatchTarget
 from toolchain.deployment.target import Target
-from toolchain.devices.device import Device, SettableDevice, TableDevice
+from toolchain.devices.device import Deployed, Device, DeviceRun, SettableDevice, TableDevice
 from toolchain.devices.mismatch import MismatchDevice
 from toolchain.devices.own import (
     STAGES,
@@ -28,6 +30,7 @@ from toolchain.devices.own import (
 from toolchain.errors import InputError, MissingDependencyError
 
 GROUP = "delayline.devices"
+CALLABLE = "name a callable that takes a target and returns a device (toolchain.devices.device), or None"
 
 
 def devices_of(target: Target) -> dict[str, Device | TableDevice]:
@@ -37,7 +40,12 @@ def devices_of(target: Target) -> dict[str, Device | TableDevice]:
         found.append(MismatchDevice(target))
     found.append(MappingDevice(target) if isinstance(target, MappingTarget) else VendorDevice(target))
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda e: e.name):
-        if (announced := _made(entry.load, target, entry.name)) is not None:
+        try:
+            announced = _made(entry.load, target, entry.name)
+        except (MissingDependencyError, InputError) as error:
+            # One package that is broken keeps nobody from the other devices.
+            announced = BrokenDevice(entry.name, str(error))
+        if announced is not None:
             found.append(announced)
     if isinstance(target, HardwareTarget):
         found.append(ChipDevice(target))
@@ -81,9 +89,35 @@ def _found(name: str, target: Target) -> Device | TableDevice:
 def _made(load: Any, target: Target, name: str) -> Device | TableDevice | None:
     """What a device's callable makes for a target."""
     try:
-        device: Device | TableDevice | None = load()(target)
-    except (ImportError, AttributeError) as error:
+        make = load()
+    except (ImportError, AttributeError, ValueError) as error:
         raise MissingDependencyError(
             f"device {name}: it cannot be loaded ({error}); install what is missing, or leave it out"
         ) from error
-    return device
+    try:
+        device: Any = make(target)
+    except TypeError as error:
+        raise InputError(f"device {name}: cannot be made for a target ({error}); {CALLABLE}") from error
+    if device is not None and not all(hasattr(device, part) for part in ("name", "about", "missing")):
+        raise InputError(f"device {name}: what it makes is {type(device).__name__}, no device; {CALLABLE}")
+    return cast("Device | TableDevice | None", device)
+
+
+@dataclass(frozen=True)
+class BrokenDevice:
+    """A device that a package announces and that cannot be made: always absent."""
+
+    name: str
+    why: str
+    about: str = "announced by a package, which is broken"
+    at_once: int = 1
+    costly: bool = True
+    exact: bool = False
+
+    def missing(self) -> str | None:
+        """Why it cannot be made."""
+        return self.why
+
+    def run(self, deployed: Deployed, samples: Samples, *, traces: bool, timeout_s: float) -> DeviceRun:
+        """Refused."""
+        raise MissingDependencyError(self.why)
