@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolchain import errors
+from toolchain import __version__, errors
 from toolchain.datasets import Samples
 from toolchain.deployment.abilities import TableComparison
 from toolchain.deployment.bundle import MANIFEST
@@ -60,15 +60,16 @@ class Work:
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in device)
         return self.bundle / "validation" / self.set_name / safe
 
-    def about(self, device: Device | TableDevice) -> dict[str, Any]:
-        """What results of a device belong to."""
+    def about(self, device: Device | TableDevice, name: str) -> dict[str, Any]:
+        """What results of a device that is found by this name belong to."""
         spikes, digest = self.samples.spikes, hashlib.sha256()
         for array in (spikes.times, spikes.units, spikes.offsets, self.samples.labels):
             digest.update(array.tobytes())
         return {
             "bundle": hashlib.sha256((self.bundle / MANIFEST).read_bytes()).hexdigest(),
-            "device": device.name,
+            "device": name,
             "about": device.about,
+            "version": __version__,
             "data": digest.hexdigest(),
         }
 
@@ -88,7 +89,7 @@ def run_device(work: Work, device: Device, name: str, n: int, say: Say, *, anew:
     InputError
         If another process works on the same journal.
     """
-    with open_journal(work.folder(device.name), work.about(device), anew=anew) as (journal, changed):
+    with open_journal(work.folder(device.name), work.about(device, name), anew=anew) as (journal, changed):
         if changed:
             say(f"{device.name}: forget earlier results, which belong to another {changed}")
         results = journal.read(n)
@@ -102,7 +103,7 @@ def run_device(work: Work, device: Device, name: str, n: int, say: Say, *, anew:
 
 def look_into(work: Work, device: Device, name: str, samples: list[int]) -> list[Traces]:
     """Traces of single samples; errors as `run_device`."""
-    with open_journal(work.folder(device.name), work.about(device)) as (journal, _):
+    with open_journal(work.folder(device.name), work.about(device, name)) as (journal, _):
         wanted = [s for s in samples if not (journal.folder / TRACES.format(sample=s)).exists()]
         if wanted:
             _patiently(lambda: _one_worker(journal, work, name, [], wanted, lambda: None), device.name)
@@ -111,7 +112,7 @@ def look_into(work: Work, device: Device, name: str, samples: list[int]) -> list
 
 def compare_tables(work: Work, device: TableDevice, name: str, *, anew: bool = False) -> TableComparison:
     """What a device that runs nothing makes of the bundle's tables; errors as `run_device`."""
-    with open_journal(work.folder(device.name), work.about(device), anew=anew) as (journal, _):
+    with open_journal(work.folder(device.name), work.about(device, name), anew=anew) as (journal, _):
         path = journal.folder / TABLES
         if not path.exists():
             _patiently(lambda: _one_worker(journal, work, name, [], [], lambda: None), device.name)
