@@ -23,6 +23,7 @@ from hardware_targets.loihi.integer_network import (
 from hardware_targets.loihi.lava_export import write_lava_folder
 from hardware_targets.loihi.lava_runner import LAVA, run_lava
 from tests.benchmarks.rows import Row, smaller_is_better
+from tests.loihi.unchanged_lava import use_models_of_lava
 from toolchain.spikes import SpikeTrains, bin_events
 
 INPUTS, HIDDEN, OUTPUTS, STEPS, RATE = 700, 128, 20, 100, 0.02
@@ -42,20 +43,13 @@ def measure() -> list[Row]:
     ours = statistics.median(_timed(emulator, many) for _ in range(REPEATS)) / OUR_SAMPLES
     with tempfile.TemporaryDirectory() as folder:
         write_lava_folder(network, spikes, None, Path(folder))
-        _use_models_of_lava(Path(folder) / "lava_machines.py")
+        use_models_of_lava(Path(folder))
         one = run_lava(Path(folder), samples=1, timeout_s=600).seconds
         all_samples = run_lava(Path(folder), samples=SAMPLES, timeout_s=600)
     for name, voltage in all_samples.v.items():
         assert np.array_equal(voltage, expected.v[name]), "a time is worth nothing if the results differ"
     theirs = (all_samples.seconds - one) / (SAMPLES - 1)
     return [smaller_is_better("loihi_emulator_vs_lava", 1e3 * ours, 1e3 * theirs, "ms a sample", f"lava-nc {version}")]
-
-
-def _use_models_of_lava(machines: Path) -> None:
-    """Take our models of delays, which are faster than Lava's, out of a script: what is timed is Lava as it comes."""
-    text, ours = machines.read_text(encoding="utf-8"), "**SYNAPSE_MODELS, "
-    assert text.count(ours) == 1, "the script chooses its models in another way"
-    machines.write_text(text.replace(ours, ""), encoding="utf-8")
 
 
 def _timed(emulator: Emulator, spikes: SpikeTrains) -> float:

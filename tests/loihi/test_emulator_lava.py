@@ -17,6 +17,7 @@ from hardware_targets.loihi.lava_runner import LAVA, LavaTraces, read_lava_trace
 from hardware_targets.vendor_process import run_session
 from tests.loihi.random_networks import assert_equal_traces, has_delayed_self_projection, random_network
 from tests.loihi.small_networks import wide_network
+from tests.loihi.unchanged_lava import use_models_of_lava
 from toolchain.spikes import SpikeTrains
 
 # One process of the operating system imports Lava once and runs the exported scripts one by one.
@@ -30,17 +31,17 @@ if __name__ == "__main__":
 """
 
 
-N_NETWORKS, N_ALL = 36, 504
-"""After 36 seeds every shape was there as hard and easy, with one sample and with several."""
+N_NETWORKS, N_ALL = 50, 500
 
 Run = tuple[IntegerNetwork, SpikeTrains, LavaTraces]
 
 
 def run_in_lava(networks: list[tuple[IntegerNetwork, SpikeTrains]], folder: Path, timeout_s: float) -> list[Run]:
-    """The networks with what Lava computed for each."""
+    """The networks with what Lava computed for each, with its own models of synapses."""
     exported = folder / "exported"
     for i, (network, spikes) in enumerate(networks):
         write_lava_folder(network, spikes, None, exported / f"net_{i:02d}")
+        use_models_of_lava(exported / f"net_{i:02d}")
     script = folder / "batch.py"
     script.write_text(textwrap.dedent(BATCH))
     ended = run_session([LAVA.interpreter(), str(script), str(exported)], folder, timeout_s)
