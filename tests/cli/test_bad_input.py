@@ -261,7 +261,25 @@ def test_ctrl_c_says_how_to_go_on(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> 
     finished = cli("train", "sequence")
     assert finished.code == 130
     assert "delayline train --resume runs/sequence-1" in finished.err
+    assert finished.err.splitlines()[-1] == "stopped; what was written before is whole"
     monkeypatch.undo()
+
+
+def test_ctrl_c_in_a_validation_says_that_it_goes_on(cli: Cli, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from toolchain.validation import validate
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    cli("deploy", str(run.path), "--no-vendor")
+    monkeypatch.setattr(validate, "run_device", stop)
+    finished = cli("validate", str(run.path / "loihi2"), "--on", "emulator")
+    assert finished.code == 130
+    said = [
+        "what is finished is kept: the same command goes on from there",
+        "stopped; what was written before is whole",
+    ]
+    assert finished.err.splitlines()[-2:] == said
 
 
 def test_disk_that_refuses_is_one_line(cli: Cli, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,10 @@ import signal
 import sys
 from types import FrameType
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+STOPPED = "stopped; what was written before is whole"
+
 
 def main() -> None:
     """Entry point of the command; turns our errors into one line and their exit code."""
@@ -25,10 +29,15 @@ def main() -> None:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
+        # Where it comes before typer has taken over, which makes an exit of it.
         if debug:
             raise
-        print("stopped; what was written before is whole", file=sys.stderr)
-        sys.exit(130)
+        print(STOPPED, file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            print(STOPPED, file=sys.stderr)
+        raise
     except MemoryError as error:
         if debug:
             raise

@@ -27,8 +27,12 @@ def run(path: Path, request: Request, junit_file: Path | None, json: bool) -> tu
 
     if junit_file is not None and junit_file.is_dir():
         raise InputError(f"--junit {junit_file}: is a folder; give the file to write")
-    with shown_making():
-        found = validate(path, request, say)
+    try:
+        with shown_making():
+            found = validate(path, request, say)
+    except KeyboardInterrupt:
+        say("what is finished is kept: the same command goes on from there")
+        raise
     if junit_file is not None:
         write_atomically(junit_file, junit(found))
     code = (ABSENT if found.absent else 0) if found.passed else 1
