@@ -20,6 +20,9 @@ from toolchain.deployment.target import TrainingFormat
 from toolchain.errors import CheckpointError
 from toolchain.network import Network, NeuronConstants
 
+PER_NEURON = ("alpha", "beta", "gain")
+"""Constants of which each neuron of a population may have its own, in the order of `NeuronConstants`."""
+
 
 @dataclass(frozen=True)
 class StraightThrough:
@@ -47,10 +50,7 @@ class StraightThrough:
 
     def header(self) -> dict[str, Any]:
         """The format as JSON types, for a checkpoint; the inverse is `restore`."""
-        constants = {name: dict(vars(c)) for name, c in self.format.constants.items()}
-        for values in constants.values():
-            # JSON has no infinity; a leaky readout has no threshold.
-            values["threshold"] = values["threshold"] if np.isfinite(values["threshold"]) else None
+        constants = {name: _numbers_of(c) for name, c in self.format.constants.items()}
         return {
             **vars(self.format),
             "unit": dict(self.format.unit),
@@ -64,9 +64,7 @@ class StraightThrough:
         try:
             constants = {
                 str(name): NeuronConstants(
-                    float(c["alpha"]),
-                    float(c["beta"]),
-                    float(c["gain"]),
+                    *(_constant(c[key], network[name].size) for key in PER_NEURON),
                     np.inf if c["threshold"] is None else float(c["threshold"]),
                 )
                 for name, c in header["constants"].items()
@@ -80,3 +78,19 @@ class StraightThrough:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"checkpoint: {error!r} in its number format; it is damaged, use another") from error
         return cls.over(network, chosen)
+
+
+def _numbers_of(constants: NeuronConstants) -> dict[str, Any]:
+    """As JSON types: a list where each neuron has its own; None for infinity, as a leaky readout has no threshold."""
+    of_neurons = {key: np.asarray(getattr(constants, key), dtype=np.float64).tolist() for key in PER_NEURON}
+    return {**of_neurons, "threshold": constants.threshold if np.isfinite(constants.threshold) else None}
+
+
+def _constant(value: Any, size: int) -> float | NDArray[np.float64]:
+    """One number for a population of this size, or one for each of its neurons."""
+    if not isinstance(value, list):
+        return float(value)
+    of_neurons = np.array(value, dtype=np.float64)
+    if of_neurons.shape != (size,):
+        raise ValueError(f"{of_neurons.shape} constants for {size} neurons")
+    return of_neurons
