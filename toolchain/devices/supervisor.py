@@ -10,11 +10,9 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from toolchain.deployment.target import Traces
 from toolchain.devices import worker
 from toolchain.devices.device import Device, TableDevice
 from toolchain.devices.journal import Journal, Results, open_journal
+from toolchain.devices.process import how_it_ended, started
 from toolchain.devices.worker import ERROR, TABLES, TRACES, Job
 from toolchain.errors import DelaylineError, UnansweredError
 
@@ -35,8 +34,7 @@ TRIES = 3
 START_S = 120.0
 """What a worker may take beyond the limit of a run: it imports, reads the bundle and loads the data."""
 POLL_S = 0.05
-START = f"import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from {worker.__name__} import run; run()"
-"""A worker finds modules where we do. PYTHONPATH would say so as well, and to a vendor's interpreter too."""
+HUNG = "gave no result within"
 
 
 @dataclass(frozen=True)
@@ -138,9 +136,10 @@ def _finish(journal: Journal, work: Work, device: Device, name: str, n: int, say
         tries += at_once == 1
         if tries == TRIES:
             first, kept = missing[0][0], journal.finished(n)
+            longer = f", or raise --vendor-timeout {work.timeout_s:g}" if failure.startswith(HUNG) else ""
             raise UnansweredError(
                 f"{device.name}: on sample {first} of {work.set_name} it {failure}, {TRIES} times; {kept} finished "
-                f"samples are kept; ask for fewer with --samples, or raise --vendor-timeout {work.timeout_s:g}"
+                f"samples are kept; see to the device, or ask for fewer with --samples{longer}"
             )
         at_once = max(1, at_once // 2)
         say(f"{device.name}: {failure}; start it again, {at_once} samples at a time")
@@ -178,17 +177,18 @@ def _one_worker(
         Job(
             str(work.bundle.resolve()), name, work.set_name, folder, ranges, looked_into, work.timeout_s, os.getpid()
         ).write(job)
-        with _started(job, Path(scratch) / "output", journal.lock) as process:
+        output = Path(scratch) / "output"
+        with started(worker.__name__, [str(job)], output, [journal.lock]) as process:
             hung = not _watched(process, journal, work.timeout_s + START_S, progress)
             code = None if hung else process.returncode
-        last = _last_words(Path(scratch) / "output")
-    if hung:
-        return f"gave no result within {work.timeout_s:g} s"
+        ended = "" if code is None else how_it_ended(code, output)
+    if code is None:
+        return f"{HUNG} {work.timeout_s:g} s"
     if code == 0:
-        return None
+        # A device can end its process: what it was started for must be there, too.
+        return None if _all_there(journal, ranges, looked_into) else f"{ended} without a result"
     if not error_file.exists():
-        how = f"died of signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
-        return f"{how}{f' ({last})' if last else ''}"
+        return ended
     reason = json.loads(error_file.read_text(encoding="utf-8"))
     error_file.unlink()
     kind = getattr(errors, reason["type"], DelaylineError)
@@ -197,23 +197,12 @@ def _one_worker(
     raise kind(reason["message"])
 
 
-@contextmanager
-def _started(job: Path, output: Path, lock: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker in a session of its own, of which nothing is left at the end."""
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-c", START, json.dumps(sys.path), str(job)],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=(lock,),
-        )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+def _all_there(journal: Journal, ranges: list[tuple[int, int]], looked_into: list[int]) -> bool:
+    """Whether a worker left what it was started for."""
+    if ranges:
+        return set(ranges) <= set(journal.ranges())
+    wanted = [TRACES.format(sample=s) for s in looked_into] or [TABLES]
+    return all((journal.folder / name).exists() for name in wanted)
 
 
 def _watched(process: subprocess.Popen[bytes], journal: Journal, limit_s: float, progress: Callable[[], None]) -> bool:
@@ -227,9 +216,3 @@ def _watched(process: subprocess.Popen[bytes], journal: Journal, limit_s: float,
         if time.monotonic() - since > limit_s:
             return False
     return True
-
-
-def _last_words(output: Path) -> str:
-    lines = [line.strip() for line in output.read_text(encoding="utf-8", errors="replace").splitlines()]
-    said = [line for line in lines if line]
-    return said[-1][:300] if said else ""

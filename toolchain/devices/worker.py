@@ -23,16 +23,19 @@ from numpy.typing import NDArray
 from toolchain.datasets import Dataset, Samples, load_dataset
 from toolchain.deployment.bundle import Bundle, read_bundle
 from toolchain.deployment.target import Traces
-from toolchain.devices.device import Deployed, Device, TableDevice
+from toolchain.devices.answer import checked
+from toolchain.devices.device import Deployed, Device, DeviceRun, TableDevice
 from toolchain.devices.finding import find_device
 from toolchain.devices.fingerprint import QUANTITIES, fingerprints
 from toolchain.devices.journal import Journal, Results
+from toolchain.devices.process import end_group
 from toolchain.errors import DelaylineError, InputError
 from toolchain.storage import load_arrays, save_arrays, write_json
 
 ERROR, TABLES, TRACES = "error.json", "tables.json", "traces-{sample}.safetensors"
 KEPT = (*QUANTITIES, "currents")
 SETS = ("test", "valid", "train")
+NOTHING = Traces({}, {}, {})
 WATCHED_EVERY_S = 0.5
 
 
@@ -78,7 +81,7 @@ def main(job_file: Path) -> int:
     """Do a job; returns the exit code."""
     entries = json.loads(job_file.read_text(encoding="utf-8"))
     job = Job(**{**entries, "ranges": [(int(a), int(b)) for a, b in entries["ranges"]]})
-    _end_with(job.parent)
+    end_with(job.parent)
     try:
         bundle = read_bundle(Path(job.bundle))
         device = find_device(job.device, bundle.target)
@@ -98,13 +101,18 @@ def _work(job: Job, bundle: Bundle, device: Device | TableDevice) -> None:
         return
     recipe = bundle.recipe
     chosen = samples_of(load_dataset(recipe.dataset.task, recipe.dataset.options), job.set)
+
+    def asked(first: int, end: int, traces: bool) -> DeviceRun:
+        part = _part(chosen, first, end)
+        run = device.run(deployed, part, traces=traces, timeout_s=job.timeout_s)
+        return checked(run, deployed, part, device.name, first=first)
+
     for sample in job.looked_into:
-        found = device.run(deployed, _part(chosen, sample, sample + 1), traces=True, timeout_s=job.timeout_s).traces
-        write_traces(folder / TRACES.format(sample=sample), found or Traces({}, {}, {}))
+        write_traces(folder / TRACES.format(sample=sample), asked(sample, sample + 1, True).traces or NOTHING)
     journal = Journal(folder)
     for first, end in job.ranges:
         started = time.monotonic()
-        run = device.run(deployed, _part(chosen, first, end), traces=device.exact, timeout_s=job.timeout_s)
+        run = asked(first, end, device.exact)
         seconds = time.monotonic() - started
         prints = {} if run.traces is None else fingerprints(run.traces)
         journal.keep(first, Results(run.prediction, prints, run.overflows, seconds, end - first, _peak_bytes()))
@@ -144,13 +152,14 @@ def together(parts: Sequence[Traces]) -> Traces:
     return Traces(joined("u", 0), joined("v", 0), joined("spikes", 0), joined("currents", 1))
 
 
-def _end_with(parent: int, end: Callable[[int], None] = os._exit) -> None:
-    """End this process once the one that waits for it is gone: nobody else may work on its journal by then."""
+def end_with(parent: int, end: Callable[[], None] | None = None) -> None:
+    """End this process and what it has forked once the one that waits for it is gone: nobody else may go on by then."""
+    end = end or (lambda: end_group(os.getpid()))
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(WATCHED_EVERY_S)
-        end(1)
+        end()
 
     threading.Thread(target=watch, daemon=True).start()
 
