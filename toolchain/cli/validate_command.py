@@ -43,10 +43,10 @@ def run(path: Path, request: Request, junit_file: Path | None, json: bool) -> tu
 def list_devices(path: Path, json: bool) -> Any:
     """Every device that the bundle could run on, and what those lack that it cannot."""
     from toolchain.deployment.bundle import read_bundle
-    from toolchain.devices.finding import devices_of
+    from toolchain.devices.finding import devices_of, what_is_missing
 
     found = devices_of(read_bundle(path).target)
-    listed = [{"device": name, "about": d.about, "absent": d.missing()} for name, d in found.items()]
+    listed = [{"device": name, "about": d.about, "absent": what_is_missing(d)} for name, d in found.items()]
     if json:
         return listed
     width = max(len(name) for name in found)

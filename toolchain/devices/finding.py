@@ -27,7 +27,7 @@ from toolchain.devices.own import (
     MappingDevice,
     VendorDevice,
 )
-from toolchain.errors import InputError, MissingDependencyError
+from toolchain.errors import DelaylineError, InputError, MissingDependencyError
 
 GROUP = "delayline.devices"
 CALLABLE = "name a callable that takes a target and returns a device (toolchain.devices.device), or None"
@@ -42,7 +42,7 @@ def devices_of(target: Target) -> dict[str, Device | TableDevice]:
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda e: e.name):
         try:
             announced = _made(entry.load, target, entry.name)
-        except (MissingDependencyError, InputError) as error:
+        except DelaylineError as error:
             # One package that is broken keeps nobody from the other devices.
             announced = BrokenDevice(entry.name, str(error))
         if announced is not None:
@@ -77,6 +77,10 @@ def _found(name: str, target: Target) -> Device | TableDevice:
         device = _made(lambda: getattr(importlib.import_module(module), attribute), target, name)
         if device is None:
             raise InputError(f"device {name!r} does not run what is deployed to {target.name}; give another")
+        if device.name in devices_of(target):
+            raise InputError(
+                f"device {name}: calls itself {device.name}, which is another device; give it another name"
+            )
         return device
     known = devices_of(target)
     if name not in known:
@@ -90,17 +94,36 @@ def _made(load: Any, target: Target, name: str) -> Device | TableDevice | None:
     """What a device's callable makes for a target."""
     try:
         make = load()
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:
         raise MissingDependencyError(
-            f"device {name}: it cannot be loaded ({error}); install what is missing, or leave it out"
+            f"device {name}: it cannot be loaded ({_one_line(error)}); install what is missing, or leave it out"
         ) from error
     try:
         device: Any = make(target)
-    except TypeError as error:
-        raise InputError(f"device {name}: cannot be made for a target ({error}); {CALLABLE}") from error
-    if device is not None and not all(hasattr(device, part) for part in ("name", "about", "missing")):
+    except DelaylineError:
+        raise
+    except Exception as error:
+        raise InputError(f"device {name}: cannot be made for a target ({_one_line(error)}); {CALLABLE}") from error
+    if device is None:
+        return None
+    if not all(hasattr(device, part) for part in ("name", "about", "missing")):
         raise InputError(f"device {name}: what it makes is {type(device).__name__}, no device; {CALLABLE}")
-    return cast("Device | TableDevice | None", device)
+    if not isinstance(device.name, str) or not any(c.isalnum() for c in device.name):
+        raise InputError(f"device {name}: its name is {device.name!r}, must be a word; results are kept under it")
+    return cast("Device | TableDevice", device)
+
+
+def what_is_missing(device: Device | TableDevice) -> str | None:
+    """What a device lacks to run here, None where it lacks nothing; one that cannot even say so lacks that."""
+    try:
+        return device.missing()
+    except Exception as error:
+        return f"asking {device.name} what it lacks failed ({_one_line(error)}); correct its missing()"
+
+
+def _one_line(error: Exception) -> str:
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,6 @@ from toolchain.deployment.target import TrainingFormat
 from toolchain.errors import CheckpointError
 from toolchain.network import Network, NeuronConstants
 
-PER_NEURON = ("alpha", "beta", "gain")
-"""Constants of which each neuron of a population may have its own, in the order of `NeuronConstants`."""
-
 
 @dataclass(frozen=True)
 class StraightThrough:
@@ -64,7 +61,9 @@ class StraightThrough:
         try:
             constants = {
                 str(name): NeuronConstants(
-                    *(_constant(c[key], network[name].size) for key in PER_NEURON),
+                    _constant(c["alpha"], network[name].size),
+                    _constant(c["beta"], network[name].size),
+                    _constant(c["gain"], network[name].size),
                     np.inf if c["threshold"] is None else float(c["threshold"]),
                 )
                 for name, c in header["constants"].items()
@@ -82,8 +81,8 @@ class StraightThrough:
 
 def _numbers_of(constants: NeuronConstants) -> dict[str, Any]:
     """As JSON types: a list where each neuron has its own; None for infinity, as a leaky readout has no threshold."""
-    of_neurons = {key: np.asarray(getattr(constants, key), dtype=np.float64).tolist() for key in PER_NEURON}
-    return {**of_neurons, "threshold": constants.threshold if np.isfinite(constants.threshold) else None}
+    numbers = {key: np.asarray(value, dtype=np.float64).tolist() for key, value in vars(constants).items()}
+    return {**numbers, "threshold": constants.threshold if np.isfinite(constants.threshold) else None}
 
 
 def _constant(value: Any, size: int) -> float | NDArray[np.float64]:

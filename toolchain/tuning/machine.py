@@ -13,7 +13,8 @@ from toolchain.datasets import Samples
 from toolchain.deployment.abilities import TunableTarget
 from toolchain.deployment.request import PlacementRequest
 from toolchain.deployment.target import NOTHING_ASKED, Quantised, Target, TrainingFormat
-from toolchain.devices.device import Deployed, Device, ObservingDevice
+from toolchain.devices.answer import checked
+from toolchain.devices.device import Deployed, Device, DeviceRun, ObservingDevice
 from toolchain.errors import InputError, UnansweredError
 from toolchain.network import Network
 from toolchain.observed import Observed
@@ -99,12 +100,16 @@ class DeviceMachine:
         return Deployed(self.target, quantised, self.recipe, self.request)
 
     def _read(self, deployed: Deployed, samples: Samples) -> NDArray[np.int64]:
-        return self.device.run(deployed, samples, traces=False, timeout_s=self.timeout_s).prediction
+        return self._run(deployed, samples, traces=False).prediction
+
+    def _run(self, deployed: Deployed, samples: Samples, *, traces: bool) -> DeviceRun:
+        run = self.device.run(deployed, samples, traces=traces, timeout_s=self.timeout_s)
+        return checked(run, deployed, samples, self.device.name, integers=False)
 
     def _observe(self, deployed: Deployed, samples: Samples) -> Observed:
         if isinstance(self.device, ObservingDevice):
             return self.device.observe(deployed, samples.spikes)
-        run = self.device.run(deployed, samples, traces=True, timeout_s=self.timeout_s)
+        run = self._run(deployed, samples, traces=True)
         missing = unreported(run.traces, deployed)
         if missing and not self._told:
             self._told = True

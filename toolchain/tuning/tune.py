@@ -26,8 +26,9 @@ from toolchain.deployment.bundle import Bundle, read_bundle
 from toolchain.deployment.deploy import deploy
 from toolchain.deployment.options import Options
 from toolchain.deployment.target import Quantised, Target
+from toolchain.devices.apart import kept_apart
 from toolchain.devices.device import Device, TableDevice
-from toolchain.devices.finding import find_device
+from toolchain.devices.finding import find_device, what_is_missing
 from toolchain.errors import InputError, MissingDependencyError, UnansweredError
 from toolchain.network_builder import generator
 from toolchain.recipe import Recipe
@@ -132,8 +133,9 @@ def begin(path: Path, request: Request, runs: Path, say: Say) -> RunFolder:
     test = _first(dataset.test, request.test_samples, "--test-samples")
     _first(dataset.valid, request.valid_samples, "--valid-samples")
     say(f"{device.name}: run {test.labels.size} test samples before tuning")
-    machine = DeviceMachine(device, bundle.target, recipe, request.timeout_s, say, bundle.request)
-    before = machine.predict(bundle.quantised, test)
+    with kept_apart(device, request.device, bundle.target, request.timeout_s) as asked:
+        machine = DeviceMachine(asked, bundle.target, recipe, request.timeout_s, say, bundle.request)
+        before = machine.predict(bundle.quantised, test)
     run = create_run_folder(runs, recipe)
     Record(
         str(path.resolve()),
@@ -176,19 +178,15 @@ def tune(
     bundle, recipe = read_bundle(Path(record.bundle)), run.recipe()
     target = bundle.target
     dataset = _cut(prepare(recipe).dataset, record)
-    machine = DeviceMachine(_device(record.device, target), target, recipe, record.timeout_s, say, bundle.request)
+    device = _device(record.device, target)
     try:
-        result = train_on(run, bundle, dataset, machine, resume=resume, listener=listener, threads=threads)
-        asked = bundle.request
-        options = Options(
-            vendor_samples=None if vendor and target.vendor_present() else 0,
-            chips=asked.chips,
-            neurons_per_core=asked.neurons_per_core,
-        )
-        folder, _ = deploy(run, target, options, say)
-        again = read_bundle(folder)
-        kept = same_integers(target, again.quantised, machine.quantised(result.network, _hint(run)))
-        after = result.test_prediction if kept else machine.predict(again.quantised, dataset.test)
+        with kept_apart(device, record.device, target, record.timeout_s) as ours:
+            machine = DeviceMachine(ours, target, recipe, record.timeout_s, say, bundle.request)
+            result = train_on(run, bundle, dataset, machine, resume=resume, listener=listener, threads=threads)
+            folder, _ = deploy(run, target, _options(bundle, vendor), say)
+            again = read_bundle(folder)
+            kept = same_integers(target, again.quantised, machine.quantised(result.network, _hint(run)))
+            after = result.test_prediction if kept else machine.predict(again.quantised, dataset.test)
     except UnansweredError as error:
         done = len(run.metrics())
         raise UnansweredError(
@@ -203,8 +201,14 @@ def tune(
         ("emulator after", emulated[1]),
     ]
     ladder = climb(predictions, test.labels, dataset.n_classes)
-    name = machine.device.name
-    return Tuned(run.path, folder, Path(record.bundle), name, result, ladder, machine.restarts, kept)
+    return Tuned(run.path, folder, Path(record.bundle), device.name, result, ladder, machine.restarts, kept)
+
+
+def _options(bundle: Bundle, vendor: bool) -> Options:
+    """To deploy what was tuned as the bundle was deployed."""
+    asked = bundle.request
+    samples = None if vendor and bundle.target.vendor_present() else 0
+    return Options(vendor_samples=samples, chips=asked.chips, neurons_per_core=asked.neurons_per_core)
 
 
 def train_on(
@@ -240,7 +244,7 @@ def _device(name: str, target: Target) -> Device:
     device = find_device(name, target)
     if isinstance(device, TableDevice):
         raise InputError(f"device {name}: lays a network out and runs nothing; give one that runs it")
-    if (absent := device.missing()) is not None:
+    if (absent := what_is_missing(device)) is not None:
         raise MissingDependencyError(f"device {name} is absent: {absent}")
     return device
 

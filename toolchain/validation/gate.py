@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from toolchain.report.content import Rung
     from toolchain.validation.result import DeviceResult, Loss, Validation
 
+_FORBIDDEN = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""Characters that XML 1.0 does not allow."""
 ROUNDING = 1e-9
 """Accuracies are quotients of small integers: their difference in points carries a rounding of 1e-14."""
 
@@ -125,6 +128,9 @@ def junit(found: Validation) -> bytes:
     }
     for name, count in counts.items():
         suite.set(name, str(count))
+    for element in suite.iter():
+        # What a device is called or said may hold anything; XML has no control characters, not even as entities.
+        element.attrib.update({key: _FORBIDDEN.sub("?", value) for key, value in element.attrib.items()})
     ElementTree.indent(suite)
     return bytes(ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)) + b"\n"
 

@@ -7,7 +7,7 @@ fingerprints of every sample; the first sample that differs is run once more on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from toolchain.datasets import load_dataset
 from toolchain.deployment.bundle import Bundle, read_bundle
 from toolchain.deployment.target import Traces
 from toolchain.devices.device import Device, TableDevice
-from toolchain.devices.finding import devices_of, find_device
+from toolchain.devices.finding import devices_of, find_device, what_is_missing
 from toolchain.devices.fingerprint import QUANTITIES, differing
 from toolchain.devices.journal import Results
 from toolchain.devices.supervisor import Work, compare_tables, look_into, run_device
@@ -83,7 +83,11 @@ def validate(path: Path, request: Request, say: Say) -> Validation:
     bundle = read_bundle(path)
     names = _names(bundle, request)
     devices = {name: find_device(name, bundle.target) for name in names}
-    request.gate.check_devices([d.name for d in devices.values()])
+    _check_names(devices)
+    # A device of a module is required by the name that it is given by, or by its own.
+    required = tuple(devices[n].name if n in devices else n for n in request.gate.require_equal)
+    gate = replace(request.gate, require_equal=required)
+    gate.check_devices([d.name for d in devices.values()])
     if request.samples is not None and all(isinstance(d, TableDevice) for d in devices.values()):
         raise InputError(f"--samples {request.samples}: {names[0]} lays a network out and runs no sample; leave it out")
     recipe = bundle.recipe
@@ -103,7 +107,7 @@ def validate(path: Path, request: Request, say: Say) -> Validation:
     ladder = climb(predictions, samples.labels, dataset.n_classes)
     losses = _losses(predictions, samples.labels)
     validation = Validation(recipe.name, bundle.target.name, request.set_name, size, found, ladder, losses)
-    validation = replace(validation, checks=request.gate.checks(validation))
+    validation = replace(validation, checks=gate.checks(validation))
     write_json(path / "validation" / f"{request.set_name}.json", validation.to_json())
     write_atomically(page_file(path, request.set_name), validation_page(validation).encode())
     return validation
@@ -120,11 +124,23 @@ def _names(bundle: Bundle, request: Request) -> list[str]:
     if not names:
         names = [EMULATOR]
         vendor = devices_of(bundle.target)[bundle.target.vendor]
-        if vendor.missing() is None:
+        if what_is_missing(vendor) is None:
             names.append(vendor.name)
     if request.gate.max_loss is not None and FLOAT not in names:
         names.insert(0, FLOAT)
     return names
+
+
+def _check_names(devices: Mapping[str, Device | TableDevice]) -> None:
+    """Refuse two devices of one name: results are kept, and rungs are found, under it."""
+    seen: dict[str, str] = {}
+    for given, device in devices.items():
+        if device.name in seen:
+            raise InputError(
+                f"--on {given}: is called {device.name}, as is --on {seen[device.name]}; leave one out, or give it "
+                "another name"
+            )
+        seen[device.name] = given
 
 
 def _check_carried(bundle: Bundle, size: int) -> None:
@@ -158,7 +174,7 @@ class _Runs:
     def result(self, name: str, device: Device | TableDevice) -> DeviceResult:
         """Run a device, or say why it cannot be."""
         found = DeviceResult(device.name, device.about)
-        if (absent := device.missing()) is not None:
+        if (absent := what_is_missing(device)) is not None:
             return replace(found, absent=absent)
         try:
             return self._ran(found, name, device)
