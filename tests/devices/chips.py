@@ -159,3 +159,80 @@ class OtherTables:
 def other_tables(target: Target) -> OtherTables:
     """See `OtherTables`."""
     return OtherTables()
+
+
+def odd(target: Target) -> Chip:
+    """A chip that does what ``CHIP_FAULT`` says, once for each new file ``CHIP_LOG``, for ever without one.
+
+    ``exit``: it ends its process with code 0; ``fork``: it leaves a process behind, whose id is then in the log;
+    ``hang`` (at once), ``crash``, ``raise``: as they say; ``print``: it prints.
+    """
+
+    def change(samples: Samples, traces: Traces) -> Traces:
+        fault, log = os.environ[FAULT], os.environ.get(LOG)
+        if log is not None and Path(log).exists():
+            return traces
+        if fault == "fork":
+            child = os.fork()
+            if child == 0:
+                time.sleep(1000)
+            Path(os.environ[LOG]).write_text(str(child))
+            return traces
+        if log is not None:
+            Path(log).touch()
+        if fault == "print":
+            print("\x1b[31mhello from the board")
+        elif fault == "exit":
+            os._exit(0)
+        elif fault == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif fault == "raise":
+            raise ValueError("\x1b[31mno frames from\x00 the board")
+        return traces
+
+    return Odd("odd", change)
+
+
+class Odd(Chip):
+    """See `odd`."""
+
+    def run(self, deployed: Deployed, samples: Samples, *, traces: bool, timeout_s: float) -> DeviceRun:
+        """Hang, or emulate and do something else."""
+        log = Path(os.environ.get(LOG, "/nowhere"))
+        if os.environ[FAULT] == "hang" and not log.exists():
+            log.touch()
+            time.sleep(1000)
+        return super().run(deployed, samples, traces=traces, timeout_s=timeout_s)
+
+
+def no_word(target: Target) -> Chip:
+    """A chip whose name is none."""
+    return Chip("..", lambda samples, traces: traces)
+
+
+def not_the_emulator(target: Target) -> Chip:
+    """A chip that is called as another device."""
+    return Chip("emulator", lambda samples, traces: traces)
+
+
+def twin(target: Target) -> Chip:
+    """Another chip that is called `faithful`."""
+    return Chip("faithful", lambda samples, traces: traces)
+
+
+def unmakeable(target: Target) -> Chip:
+    """It cannot be made, and says so in two lines."""
+    raise RuntimeError("no licence\nfor this board")
+
+
+class Dumb(Chip):
+    """It cannot say what it lacks."""
+
+    def missing(self) -> str | None:
+        """Fail."""
+        raise OSError("no such bus")
+
+
+def dumb(target: Target) -> Chip:
+    """See `Dumb`."""
+    return Dumb("dumb", lambda samples, traces: traces)

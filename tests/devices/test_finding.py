@@ -26,6 +26,9 @@ def test_a_device_is_found_by_its_module() -> None:
         ("os:getcwd", InputError, "cannot be made for a target .*; name a callable that takes a target"),
         ("builtins:str", InputError, "what it makes is str, no device; name a callable"),
         ("tests.devices.chips:FAULT", InputError, "cannot be made for a target"),
+        ("tests.devices.chips:unmakeable", InputError, "RuntimeError: no licence for this board"),
+        ("tests.devices.chips:no_word", InputError, r"its name is '\.\.', must be a word"),
+        ("tests.devices.chips:not_the_emulator", InputError, "calls itself emulator, which is another device"),
     ],
 )
 def test_what_is_no_device_is_said(name: str, kind: type[DelaylineError], named: str) -> None:
@@ -36,8 +39,10 @@ def test_what_is_no_device_is_said(name: str, kind: type[DelaylineError], named:
 
 def test_a_package_that_is_broken_keeps_nobody_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = metadata.EntryPoint("theirs", "tests.devices.nobody:chip", GROUP)
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [broken])
+    unlicensed = metadata.EntryPoint("unlicensed", "tests.devices.chips:unmakeable", GROUP)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [broken, unlicensed])
     found = devices_of(LOIHI2)
+    assert "no licence" in str(found["unlicensed"].missing())
     assert {"float", "emulator", "lava", "loihi2"} <= set(found)
     said = found["theirs"].missing()
     assert said is not None

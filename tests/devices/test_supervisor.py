@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.devices.chips import FRAGILE, LOG, PACE
+from tests.devices.chips import FAULT, FRAGILE, LOG, PACE
 from tests.validation.bundles import CHIPS, deployed, validated
 from toolchain.datasets import load_dataset
 from toolchain.deployment.bundle import read_bundle
@@ -82,6 +82,29 @@ def test_a_device_that_hangs_is_given_up(bundle: Path, monkeypatch: pytest.Monke
     assert said is not None
     assert "on sample 0 of test it gave no result within 0.1 s" in said
     assert time.monotonic() - before < 60
+
+
+def test_a_device_that_ends_its_process_well_has_not_answered(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 0 without a result: it was asked again for ever."""
+    monkeypatch.setattr(supervisor, "TRIES", 1)
+    monkeypatch.setenv(FAULT, "exit")
+    monkeypatch.delenv(LOG, raising=False)
+    said = validated(bundle, f"{CHIPS}:odd", samples=1).of("odd").failed
+    assert said is not None
+    assert "on sample 0 of test it ended with exit code 0 without a result, 1 times" in said
+    assert "--vendor-timeout" not in said
+
+
+def test_what_a_device_has_forked_ends_with_it(bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It would hold the lock of the journal, too."""
+    monkeypatch.setenv(FAULT, "fork")
+    monkeypatch.setenv(LOG, str(tmp_path / "child"))
+    assert validated(bundle, f"{CHIPS}:odd", samples=4).of("odd").equal
+    child, deadline = int((tmp_path / "child").read_text()), time.monotonic() + 10
+    while not ended(child) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert ended(child)
+    assert validated(bundle, f"{CHIPS}:odd", samples=4).of("odd").equal
 
 
 def ended(pid: int) -> bool:

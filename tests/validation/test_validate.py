@@ -16,7 +16,8 @@ from tests.validation.bundles import CHIPS, deployed, validated
 from toolchain.deployment.bundle import read_bundle
 from toolchain.errors import InputError, TargetLimitError
 from toolchain.training.run_folder import RunFolder
-from toolchain.validation.gate import Gate
+from toolchain.validation.gate import Gate, junit
+from toolchain.validation.result import Check, DeviceResult, Validation
 
 SAMPLES = 24
 
@@ -101,6 +102,34 @@ def test_absent_devices_are_listed_with_what_is_missing(
     assert "absent: nothing answers at its address; plug it in" in shown.out
 
 
+def test_a_device_that_cannot_say_what_it_lacks_is_absent(
+    bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = validated(bundle, f"{CHIPS}:dumb", "emulator", samples=SAMPLES)
+    assert [d.absent for d in found.absent] == [
+        "asking dumb what it lacks failed (OSError: no such bus); correct its missing()"
+    ]
+    assert found.of("emulator").samples == SAMPLES
+
+
+def test_two_devices_of_one_name_are_refused(bundle: Path) -> None:
+    """The second had the results of the first."""
+    with pytest.raises(InputError, match=rf"--on {CHIPS}:twin: is called faithful, as is --on {CHIPS}:faithful"):
+        validated(bundle, f"{CHIPS}:faithful", f"{CHIPS}:twin", samples=SAMPLES)
+
+
+def test_a_junit_file_can_be_read_whatever_a_device_says() -> None:
+    said = "\x1b[31mno \x00frames\ud800 <&> \ufffe\n"
+    devices = [DeviceResult("chip\x07", "", failed=said), DeviceResult("gone", "", absent=said)]
+    found = Validation("n\x01", "loihi2", "test", 3, devices, [], {}, [Check("holds\x02", False, said)])
+    suite = ElementTree.fromstring(junit(found))
+    assert suite.get("name") == "delayline.n?.loihi2"
+    error = suite.find("testcase/error")
+    assert error is not None
+    assert error.get("message") == "?[31mno ?frames? <&> ?\n"
+    assert [case.get("name") for case in suite] == ["device chip?", "device gone", "holds?"]
+
+
 def test_other_sets_are_kept_apart(bundle: Path) -> None:
     """The validation set is not the test set: other samples, another journal."""
     found = validated(bundle, "emulator", set_name="valid", samples=8)
@@ -127,7 +156,7 @@ def test_conditions_decide(bundle: Path, tmp_path: Path) -> None:
         "emulator",
         f"{CHIPS}:faithful",
         samples=SAMPLES,
-        gate=Gate(max_loss=100, min_accuracy=accuracy, require_equal=("faithful",)),
+        gate=Gate(max_loss=100, min_accuracy=accuracy, require_equal=(f"{CHIPS}:faithful",)),
     )
     assert [c.passed for c in kept.checks] == [True] * 6
     assert [r.rung for r in kept.ladder] == ["float", "emulator", "faithful"], "a loss is counted from float on"
