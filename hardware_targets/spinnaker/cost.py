@@ -82,7 +82,7 @@ def network_cost(
     loads = _loads(workload, counts, constants, tick_s)
     n_chips = len({c.chip for c in placement.cores})
     peak = Interval(*(float(a.max(initial=0.0)) for a in busy))
-    estimates = _estimates(counts, loads, constants, peak, tick_s, n_chips)
+    estimates = _estimates(counts, loads, constants, peak, tick_s, n_chips, traced.n_samples)
     return Cost(
         limits.chip,
         counts.n_samples,
@@ -148,15 +148,17 @@ def _loads(workload: Workload, counts: Counts, constants: Constants, tick_s: flo
 
 
 def _estimates(
-    counts: Counts, loads: list[SiteLoad], constants: Constants, peak: Interval, tick_s: float, chips: int
+    counts: Counts, loads: list[SiteLoad], constants: Constants, peak: Interval, tick_s: float, chips: int, traced: int
 ) -> tuple[Estimate, ...]:
     ticks_s = counts.n_steps * tick_s
     real_time = Interval(*(1 / max(1.0, load) for load in (peak.high, peak.value, peak.low)))
     time = Interval.exact(ticks_s).per(real_time)
     power = constants["active_core_power"].interval
-    # Waiting cores take something between nothing and what busy ones do; sPyNNaker reckons with all of it.
-    busy = sum(min(1.0, load.busy.low) for load in loads if load.busy)
-    cores = Interval(power.low * busy, power.value * len(loads), power.high * len(loads)) * time
+    # Waiting cores take something between nothing and what busy ones do; sPyNNaker reckons with all of it. A load is of
+    # ticks of real time: a run that is slowed down has the same work to do and waits no less.
+    busy_s = sum(min(ticks_s * load.busy.low, time.value) for load in loads if load.busy)
+    on_s = len(loads) * time
+    cores = Interval(power.low * busy_s, power.value * on_s.value, power.high * on_s.high)
     parts = [
         Part("active cores", f"{len(loads)} x {constants['active_core_power'].value:g} W x {time.value:g} s", cores)
     ]
@@ -169,6 +171,7 @@ def _estimates(
         {"synaptic_events": "event_energy_by_keras_spiking", "neuron_updates": "update_energy_by_keras_spiking"},
         constants,
     )
+    peak_note = f"work of the busiest core in its busiest tick of {traced} samples, of the tick; a lower bound"
     unrouted = "" if "router_passes" in counts.events else "; without packets, as chips of several boards are not known"
     return (
         Estimate("energy_dynamic", "J", dynamic, f"{dominant(parts)}{unrouted}", tuple(parts)),
@@ -181,7 +184,7 @@ def _estimates(
             f"{counts.n_steps} ticks of {1e3 * tick_s:g} ms: real time; longer where a core does not finish its tick",
         ),
         Estimate("real_time_factor", "1", real_time, "1 is real time, which is as fast as it goes"),
-        Estimate("peak_load", "1", peak, "work of the busiest core in its busiest tick, of the tick; a lower bound"),
+        Estimate("peak_load", "1", peak, peak_note),
         Estimate(
             "energy_dynamic_by_keras_spiking",
             "J",

@@ -363,13 +363,14 @@ def _placement(plan: Plan) -> Placement:
     cores = []
     for number, core in enumerate(plan.cores):
         place, use = core.place, plan.use[core.vertex]
+        ring = {"ring_buffer_bytes": use.ring} if core.vertex in plan.layout.slots else {}
         cores.append(
             CoreUse(
                 place.core if place else number,
                 core.vertex,
                 core.first,
                 core.last,
-                {"neurons_per_core": core.size, "dtcm_bytes": use.dtcm},
+                {"neurons_per_core": core.size, "dtcm_bytes": use.dtcm, **ring},
                 numbers[place.x, place.y] if place else 0,
                 position=(place.x, place.y) if place else None,
             )

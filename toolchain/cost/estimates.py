@@ -61,8 +61,9 @@ def busiest(
     for i, site in enumerate(workload.sites):
         per_step = {kind: (out[kind][i] if kind in out else int(counts.at_sites[kind][i])) / steps for kind in times}
         work = total(constants[name].interval * per_step[kind] for kind, name in times.items())
-        # The same constants make the work and the step, so ends are compared with their like.
-        busy = Interval(*sorted(_share(getattr(work, e), getattr(step, e)) for e in ("low", "value", "high")))
+        # The same constants make the work and the step, so ends are compared with their like; any may be the largest.
+        low, central, high = (_share(getattr(work, e), getattr(step, e)) for e in ("low", "value", "high"))
+        busy = Interval(min(low, central, high), central, max(low, central, high))
         found.append(SiteLoad(**vars(site), per_step=per_step, busy=busy))
     return sorted(found, key=lambda load: -load.busy.value if load.busy else 0.0)[:SHOWN_LOADS]
 
