@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_targets.constant_file import parse_constants, published_costs
+from hardware_targets import constant_file
 from hardware_targets.loihi.integer_network import IntegerNetwork
 from hardware_targets.loihi.limits import ChipLimits
 from hardware_targets.loihi.workload import build_workload, tile_positions
@@ -68,9 +67,8 @@ UNITS = {
 
 @cache
 def read_constants(chip: str) -> dict[str, Constant]:
-    """Constants that ship with this package; `chip` is the name of the file without its endings."""
-    text = resources.files(__package__).joinpath(f"{chip}.energy.yaml").read_text(encoding="utf-8")
-    return parse_constants(text, f"{chip}.energy.yaml", UNITS)
+    """Constants of a chip of this family."""
+    return constant_file.read_constants(__package__, chip, UNITS)
 
 
 def network_cost(
@@ -126,7 +124,7 @@ def network_cost(
         busiest(workload, counts, TIMES, constants, step),
         (),
         constants,
-        published_costs(),
+        constant_file.published_costs(),
     )
 
 

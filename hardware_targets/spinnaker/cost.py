@@ -12,19 +12,18 @@ Then a run has to be slowed down by as much (`time_scale_factor` of `sim.setup`)
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_targets.constant_file import parse_constants, published_costs
+from hardware_targets import constant_file
 from hardware_targets.spinnaker.integer_network import IntegerNetwork
 from hardware_targets.spinnaker.limits import BOARD, Board, SpinnakerLimits
 from hardware_targets.spinnaker.workload import build_workload
 from toolchain.cost.constants import Constant, Constants
 from toolchain.cost.content import Cost, Estimate, Part, SiteLoad, count_rows, spike_rows
 from toolchain.cost.counting import Counts, count, source_rasters, step_counts, unit_counts
-from toolchain.cost.estimates import SHOWN_LOADS, dominant, energy_parts
+from toolchain.cost.estimates import SHOWN_LOADS, dominant, energy_parts, per_step
 from toolchain.cost.interval import Interval, total
 from toolchain.cost.workload import Workload
 from toolchain.deployment.target import EmulatedResponses, Placement, Traces
@@ -51,9 +50,8 @@ SMALL_BOARD = 3
 
 @cache
 def read_constants(chip: str) -> dict[str, Constant]:
-    """Constants that ship with this package; `chip` is the name of the file without its endings."""
-    text = resources.files(__package__).joinpath(f"{chip}.energy.yaml").read_text(encoding="utf-8")
-    return parse_constants(text, f"{chip}.energy.yaml", UNITS)
+    """Constants of a chip of this family."""
+    return constant_file.read_constants(__package__, chip, UNITS)
 
 
 def network_cost(
@@ -97,7 +95,7 @@ def network_cost(
         loads[:SHOWN_LOADS],
         _warnings(busy, workload),
         constants,
-        published_costs(),
+        constant_file.published_costs(),
     )
 
 
@@ -129,18 +127,8 @@ def _instruction_time(constants: Constants) -> Interval:
 
 def _loads(workload: Workload, counts: Counts, constants: Constants, tick_s: float) -> list[SiteLoad]:
     """Mean load of every core, the busiest first; None of cores without a figure: sources and delay extensions."""
-    ticks = max(1, counts.n_steps * counts.n_samples)
-    out: dict[int, int] = {}
-    for sender in workload.senders:
-        if "spikes_out" in sender.per_spike:
-            spikes = counts.neurons[sender.population] * sender.per_spike["spikes_out"]
-            for i in np.unique(sender.sent_from).tolist():
-                out[i] = out.get(i, 0) + int(spikes[sender.sent_from == i].sum())
     found = []
-    for i, site in enumerate(workload.sites):
-        per_tick = {k: int(counts.at_sites[k][i]) / ticks for k in INSTRUCTIONS if k != "spikes_out"}
-        per_tick["spikes_out"] = out.get(i, 0) / ticks
-        per_tick["messages"] = int(counts.at_sites["messages"][i]) / ticks
+    for site, per_tick in zip(workload.sites, per_step(workload, counts, (*INSTRUCTIONS, "messages")), strict=True):
         work = total(constants[name].interval * per_tick[kind] for kind, name in INSTRUCTIONS.items())
         busy = work * _instruction_time(constants) * (1 / tick_s) if site.what == "neurons" else None
         found.append(SiteLoad(**vars(site), per_step=per_tick, busy=busy))
