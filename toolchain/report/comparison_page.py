@@ -239,7 +239,8 @@ def _cost(rows: Sequence[Row]) -> str:
         return ""
     cells = [[estimate(r["name"]), *(_estimate_cell(r[which], r["unit"]) for which in "ab")] for r in rows]
     columns = [Column("Estimate", numeric=False), Column("A"), Column("B")]
-    return f"<p>Estimates from constants, published or assumed, not measurements.</p>\n{table('Estimates', columns, cells)}"
+    words = "<p>Estimates from constants, published or assumed, not measurements.</p>\n"
+    return words + table("Estimates", columns, cells)
 
 
 def _origins(a: Row, b: Row) -> str:
