@@ -48,6 +48,15 @@ def parse_constants(text: str, origin: str, units: Mapping[str, str]) -> dict[st
     return {name: _constant(name, entry, units[name], f"{origin} {name}") for name, entry in entries.items()}
 
 
+def read_constants(package: str, chip: str, units: Mapping[str, str]) -> dict[str, Constant]:
+    """Constants that ship with a chip family; `chip` is the name of the file without its endings.
+
+    Raises InputError as `parse_constants` does.
+    """
+    name = f"{chip}.energy.yaml"
+    return parse_constants(resources.files(package).joinpath(name).read_text(encoding="utf-8"), name, units)
+
+
 @cache
 def published_costs() -> tuple[PublishedCost, ...]:
     """Figures that others measured on devices, from the file that ships with this package."""

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_targets.constant_file import parse_constants, published_costs
+from hardware_targets import constant_file
 from hardware_targets.loihi.integer_network import IntegerNetwork
 from hardware_targets.loihi.limits import ChipLimits
 from hardware_targets.loihi.workload import build_workload, tile_positions
@@ -68,9 +67,8 @@ UNITS = {
 
 @cache
 def read_constants(chip: str) -> dict[str, Constant]:
-    """Constants that ship with this package; `chip` is the name of the file without its endings."""
-    text = resources.files(__package__).joinpath(f"{chip}.energy.yaml").read_text(encoding="utf-8")
-    return parse_constants(text, f"{chip}.energy.yaml", UNITS)
+    """Constants of a chip of this family."""
+    return constant_file.read_constants(__package__, chip, UNITS)
 
 
 def network_cost(
@@ -102,11 +100,14 @@ def network_cost(
     n_chips = len({c.chip for c in placement.cores})
     static = _static(constants["static_power"], latency, n_chips)
     whole = None if static.interval is None else dynamic + static.interval
+    borrowed = _borrowed(constants)
+    note = f"{dominant(parts)}{_missing(counts, constants)}{borrowed}"
+    looked_at = f"; {_LATENCY}; of {traced.n_samples} samples{borrowed}"
     estimates = (
-        Estimate("energy_dynamic", "J", dynamic, f"{dominant(parts)}{_missing(counts, constants)}", tuple(parts)),
+        Estimate("energy_dynamic", "J", dynamic, note, tuple(parts)),
         static,
         Estimate("energy_total", "J", whole, _TOTAL if static.interval else _TOTAL_WITHOUT_STATIC),
-        Estimate("latency", "s", latency, f"{spikes.n_steps} steps of {1e6 * step.value:.3g} us; {_LATENCY}"),
+        Estimate("latency", "s", latency, f"{spikes.n_steps} steps of {1e6 * step.value:.3g} us{looked_at}"),
         Estimate("real_time_factor", "1", Interval.exact(1e-3 * network.dt_ms * spikes.n_steps).per(latency), _FASTER),
     )
     return Cost(
@@ -123,7 +124,7 @@ def network_cost(
         busiest(workload, counts, TIMES, constants, step),
         (),
         constants,
-        published_costs(),
+        constant_file.published_costs(),
     )
 
 
@@ -136,6 +137,13 @@ _FASTER = "how many times faster than the time that the steps stand for"
 def _missing(counts: Counts, constants: Constants) -> str:
     left_out = [kind for kind, name in ENERGIES.items() if kind in counts.events and not constants[name].known]
     return f"; without {', '.join(left_out).replace('_', ' ')}, for which nothing is public" if left_out else ""
+
+
+def _borrowed(constants: Constants) -> str:
+    """Said of a chip for none of whose events there is a figure of its own."""
+    used = [constants[name] for name in (*ENERGIES.values(), *TIMES.values(), *BARRIERS.values())]
+    all_assumed = all(c.basis == "assumed" for c in used if c.known)
+    return "; with figures of Loihi 1, as none are public for this chip" if all_assumed else ""
 
 
 def _static(power: Constant, latency: Interval, chips: int) -> Estimate:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.home_cores import home_cores
 from hardware_targets.loihi.integer_network import IntegerNetwork
 from hardware_targets.loihi.limits import ChipLimits
 from hardware_targets.loihi.mapping.formats import Formats
@@ -63,7 +64,7 @@ def build_workload(network: IntegerNetwork, cores: Sequence[CoreUse], limits: Ch
     senders = []
     for population in network.populations:
         source, size = population.name, population.size
-        home = _homes(source, size, cores)
+        home = home_cores(source, size, cores)
         tables = {name: np.zeros((size, len(cores)), dtype=np.int64) for name in _AT_SITES}
         for i, core in enumerate(cores):
             synapses = onto.get((source, core.population))
@@ -80,7 +81,7 @@ def build_workload(network: IntegerNetwork, cores: Sequence[CoreUse], limits: Ch
             **_ways(home, arriving, cores, limits, meshed=meshed),
         }
         senders.append(Sender(source, per_spike, tables, home))
-    updates = np.array([_size(core) if simulated[core.population] else 0 for core in cores], dtype=np.int64)
+    updates = np.array([core.size if simulated[core.population] else 0 for core in cores], dtype=np.int64)
     sites = tuple(
         Site(c.chip, c.core, c.population, c.first, c.last, "relays" if c.population in relays else "neurons")
         for c in cores
@@ -93,19 +94,6 @@ def build_workload(network: IntegerNetwork, cores: Sequence[CoreUse], limits: Ch
 _AT_SITES = ("synaptic_events", "dense_events", "indexed_events", "zero_reads", "messages")
 
 
-def _size(core: CoreUse) -> int:
-    return core.last - core.first + 1
-
-
-def _homes(source: str, size: int, cores: Sequence[CoreUse]) -> I64:
-    """Number of the core that each neuron is on, -1 for none: input that comes from outside."""
-    home = np.full(size, -1, dtype=np.int64)
-    for i, core in enumerate(cores):
-        if core.population == source:
-            home[core.first : core.last + 1] = i
-    return home
-
-
 def _arriving(synapses: Synapses, core: CoreUse, formats: Formats) -> dict[str, I64]:
     """What a spike of each source neuron does at one core, (pre,) each."""
     fan_out = synapses.fan_out(core.first, core.last + 1).astype(np.int64)
@@ -116,7 +104,7 @@ def _arriving(synapses: Synapses, core: CoreUse, formats: Formats) -> dict[str, 
         "synaptic_events": fan_out,
         "dense_events": none if indexed else fan_out,
         "indexed_events": fan_out if indexed else none,
-        "zero_reads": none if indexed else np.where(fan_out > 0, _size(core) - fan_out, 0),
+        "zero_reads": none if indexed else np.where(fan_out > 0, core.size - fan_out, 0),
         "messages": (fan_out > 0).astype(np.int64),
     }
 

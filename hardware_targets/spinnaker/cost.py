@@ -12,19 +12,18 @@ Then a run has to be slowed down by as much (`time_scale_factor` of `sim.setup`)
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_targets.constant_file import parse_constants, published_costs
+from hardware_targets import constant_file
 from hardware_targets.spinnaker.integer_network import IntegerNetwork
 from hardware_targets.spinnaker.limits import BOARD, Board, SpinnakerLimits
 from hardware_targets.spinnaker.workload import build_workload
 from toolchain.cost.constants import Constant, Constants
 from toolchain.cost.content import Cost, Estimate, Part, SiteLoad, count_rows, spike_rows
 from toolchain.cost.counting import Counts, count, source_rasters, step_counts, unit_counts
-from toolchain.cost.estimates import SHOWN_LOADS, dominant, energy_parts
+from toolchain.cost.estimates import SHOWN_LOADS, dominant, energy_parts, per_step
 from toolchain.cost.interval import Interval, total
 from toolchain.cost.workload import Workload
 from toolchain.deployment.target import EmulatedResponses, Placement, Traces
@@ -51,9 +50,8 @@ SMALL_BOARD = 3
 
 @cache
 def read_constants(chip: str) -> dict[str, Constant]:
-    """Constants that ship with this package; `chip` is the name of the file without its endings."""
-    text = resources.files(__package__).joinpath(f"{chip}.energy.yaml").read_text(encoding="utf-8")
-    return parse_constants(text, f"{chip}.energy.yaml", UNITS)
+    """Constants of a chip of this family."""
+    return constant_file.read_constants(__package__, chip, UNITS)
 
 
 def network_cost(
@@ -82,7 +80,7 @@ def network_cost(
     loads = _loads(workload, counts, constants, tick_s)
     n_chips = len({c.chip for c in placement.cores})
     peak = Interval(*(float(a.max(initial=0.0)) for a in busy))
-    estimates = _estimates(counts, loads, constants, peak, tick_s, n_chips)
+    estimates = _estimates(counts, loads, constants, peak, tick_s, n_chips, traced.n_samples)
     return Cost(
         limits.chip,
         counts.n_samples,
@@ -97,7 +95,7 @@ def network_cost(
         loads[:SHOWN_LOADS],
         _warnings(busy, workload),
         constants,
-        published_costs(),
+        constant_file.published_costs(),
     )
 
 
@@ -129,18 +127,8 @@ def _instruction_time(constants: Constants) -> Interval:
 
 def _loads(workload: Workload, counts: Counts, constants: Constants, tick_s: float) -> list[SiteLoad]:
     """Mean load of every core, the busiest first; None of cores without a figure: sources and delay extensions."""
-    ticks = max(1, counts.n_steps * counts.n_samples)
-    out: dict[int, int] = {}
-    for sender in workload.senders:
-        if "spikes_out" in sender.per_spike:
-            spikes = counts.neurons[sender.population] * sender.per_spike["spikes_out"]
-            for i in np.unique(sender.sent_from).tolist():
-                out[i] = out.get(i, 0) + int(spikes[sender.sent_from == i].sum())
     found = []
-    for i, site in enumerate(workload.sites):
-        per_tick = {k: int(counts.at_sites[k][i]) / ticks for k in INSTRUCTIONS if k != "spikes_out"}
-        per_tick["spikes_out"] = out.get(i, 0) / ticks
-        per_tick["messages"] = int(counts.at_sites["messages"][i]) / ticks
+    for site, per_tick in zip(workload.sites, per_step(workload, counts, (*INSTRUCTIONS, "messages")), strict=True):
         work = total(constants[name].interval * per_tick[kind] for kind, name in INSTRUCTIONS.items())
         busy = work * _instruction_time(constants) * (1 / tick_s) if site.what == "neurons" else None
         found.append(SiteLoad(**vars(site), per_step=per_tick, busy=busy))
@@ -148,15 +136,17 @@ def _loads(workload: Workload, counts: Counts, constants: Constants, tick_s: flo
 
 
 def _estimates(
-    counts: Counts, loads: list[SiteLoad], constants: Constants, peak: Interval, tick_s: float, chips: int
+    counts: Counts, loads: list[SiteLoad], constants: Constants, peak: Interval, tick_s: float, chips: int, traced: int
 ) -> tuple[Estimate, ...]:
     ticks_s = counts.n_steps * tick_s
     real_time = Interval(*(1 / max(1.0, load) for load in (peak.high, peak.value, peak.low)))
     time = Interval.exact(ticks_s).per(real_time)
     power = constants["active_core_power"].interval
-    # Waiting cores take something between nothing and what busy ones do; sPyNNaker reckons with all of it.
-    busy = sum(min(1.0, load.busy.low) for load in loads if load.busy)
-    cores = Interval(power.low * busy, power.value * len(loads), power.high * len(loads)) * time
+    # Waiting cores take something between nothing and what busy ones do; sPyNNaker reckons with all of it. A load is of
+    # ticks of real time: a run that is slowed down has the same work to do and waits no less.
+    busy_s = sum(min(ticks_s * load.busy.low, time.value) for load in loads if load.busy)
+    on_s = len(loads) * time
+    cores = Interval(power.low * busy_s, power.value * on_s.value, power.high * on_s.high)
     parts = [
         Part("active cores", f"{len(loads)} x {constants['active_core_power'].value:g} W x {time.value:g} s", cores)
     ]
@@ -169,6 +159,7 @@ def _estimates(
         {"synaptic_events": "event_energy_by_keras_spiking", "neuron_updates": "update_energy_by_keras_spiking"},
         constants,
     )
+    peak_note = f"work of the busiest core in its busiest tick of {traced} samples, of the tick; a lower bound"
     unrouted = "" if "router_passes" in counts.events else "; without packets, as chips of several boards are not known"
     return (
         Estimate("energy_dynamic", "J", dynamic, f"{dominant(parts)}{unrouted}", tuple(parts)),
@@ -181,7 +172,7 @@ def _estimates(
             f"{counts.n_steps} ticks of {1e3 * tick_s:g} ms: real time; longer where a core does not finish its tick",
         ),
         Estimate("real_time_factor", "1", real_time, "1 is real time, which is as fast as it goes"),
-        Estimate("peak_load", "1", peak, "work of the busiest core in its busiest tick, of the tick; a lower bound"),
+        Estimate("peak_load", "1", peak, peak_note),
         Estimate(
             "energy_dynamic_by_keras_spiking",
             "J",

@@ -363,13 +363,16 @@ def _placement(plan: Plan) -> Placement:
     cores = []
     for number, core in enumerate(plan.cores):
         place, use = core.place, plan.use[core.vertex]
+        # What a spike source takes of its core depends on its spikes, and is not known here.
+        taken = {"dtcm_bytes": use.dtcm} if use.dtcm else {}
+        ring = {"ring_buffer_bytes": use.ring} if core.vertex in plan.layout.slots else {}
         cores.append(
             CoreUse(
                 place.core if place else number,
                 core.vertex,
                 core.first,
                 core.last,
-                {"neurons_per_core": core.size, "dtcm_bytes": use.dtcm},
+                {"neurons_per_core": core.size, **taken, **ring},
                 numbers[place.x, place.y] if place else 0,
                 position=(place.x, place.y) if place else None,
             )

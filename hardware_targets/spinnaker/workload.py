@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hardware_targets.home_cores import home_cores
 from hardware_targets.spinnaker.delay_tables import split_delay
 from hardware_targets.spinnaker.integer_network import IntegerNetwork, IntegerProjection
 from hardware_targets.spinnaker.layout import Layout
@@ -64,11 +65,11 @@ def build_workload(
             # It has no key to send with.
             none = np.zeros(population.size, dtype=np.int64)
             spikes_out = none + (population.kind != "spike_source")
-            home = _homes(population.name, population.size, cores)
+            home = home_cores(population.name, population.size, cores)
             senders.append(Sender(population.name, {"spikes_out": spikes_out}, {}, home))
             continue
         senders += _senders(network, population.name, cores, layout, routes)
-    updates = [_size(c) if _kind(network, c.population) not in ("spike_source", None) else 0 for c in cores]
+    updates = [c.size if _kind(network, c.population) not in ("spike_source", None) else 0 for c in cores]
     sites = tuple(
         Site(c.chip, c.core, c.population, c.first, c.last, _WHAT.get(_kind(network, c.population), "neurons"))
         for c in cores
@@ -84,7 +85,7 @@ def layout_of(network: IntegerNetwork, cores: Sequence[CoreUse], limits: Spinnak
     """Layout that cores were placed in: the first core of a population is a full one."""
     neurons: dict[str, int] = {}
     for core in cores:
-        neurons[core.population] = max(neurons.get(core.population, 0), _size(core))
+        neurons[core.population] = max(neurons.get(core.population, 0), core.size)
     own = {p.name: neurons[p.name] for p in network.populations}
     return Layout(problem_of_network(network), own, limits)
 
@@ -94,32 +95,19 @@ def _kind(network: IntegerNetwork, name: str) -> str | None:
     return next((p.kind for p in network.populations if p.name == name), None)
 
 
-def _size(core: CoreUse) -> int:
-    return core.last - core.first + 1
-
-
-def _homes(vertex: str, size: int, cores: Sequence[CoreUse]) -> I64:
-    """Number of the core of each neuron, (size,)."""
-    home = np.full(size, -1, dtype=np.int64)
-    for i, core in enumerate(cores):
-        if core.population == vertex:
-            home[core.first : core.last + 1] = i
-    return home
-
-
 def _senders(
     network: IntegerNetwork, source: str, cores: Sequence[CoreUse], layout: Layout, routes: Routes | None
 ) -> list[Sender]:
     """The population itself, and each stage of its delay extension."""
     size = network[source].size
     simulated = network[source].kind != "spike_source"
-    home = _homes(source, size, cores)
+    home = home_cores(source, size, cores)
     stages = layout.stages.get(source, 0)
     extended = {p.target for p in layout.extended(source)}
     length = layout.stage_lengths(source).pop() if stages else 0
     joined = {p.target: p for p in network.outgoing(source)}
     reached = _reached(joined, home, cores)
-    delayed_home = _homes(f"{source}{DELAYED}", size, cores) if stages else home
+    delayed_home = home_cores(f"{source}{DELAYED}", size, cores) if stages else home
     found = []
     for stage in range(stages + 1):
         sites = [i for i, c in enumerate(cores) if c.population in (extended if stage else joined)]

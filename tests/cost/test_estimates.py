@@ -12,7 +12,12 @@ from hardware_targets.spinnaker.integer_network import IntegerNetwork as Spinnak
 from hardware_targets.spinnaker.limits import read_limits
 from tests.loihi.mapped_networks import LOIHI1, LOIHI2, make_network
 from tests.spinnaker.mapped import population, projection
+from toolchain.cost.constants import Constant
 from toolchain.cost.content import Cost
+from toolchain.cost.counting import count
+from toolchain.cost.estimates import busiest
+from toolchain.cost.interval import Interval
+from toolchain.cost.workload import CountKind, Site, Workload
 from toolchain.deployment.target import CoreUse, EmulatedResponses, Placement, Resource, Traces
 from toolchain.spikes import bin_events
 
@@ -99,6 +104,33 @@ def test_loihi_2_has_no_total_because_its_static_power_is_not_public() -> None:
     data = cost.to_json()
     assert data["estimates"]["energy_total"]["value"] is None
     assert {e["label"] for e in data["estimates"].values()} == {"estimate"}
+    assert {load["busy"]["label"] for load in data["loads"]} == {"estimate"}
+
+
+@pytest.mark.parametrize(("chip", "borrowed"), [("loihi1", False), ("loihi2", True)])
+def test_an_estimate_with_figures_of_another_chip_says_so(chip: str, borrowed: bool) -> None:
+    cost = on_loihi(chip)
+    for name in ("energy_dynamic", "latency"):
+        assert ("with figures of Loihi 1" in cost.estimate(name).note) == borrowed
+
+
+def test_the_central_load_of_a_core_is_that_of_central_figures_wherever_the_ends_lie() -> None:
+    def constant(name: str, low: float, value: float, high: float) -> Constant:
+        return Constant(name, value, low, high, "ns", "assumed", "here", "")
+
+    site = Site(0, 0, "a", 0, 0)
+    workload = Workload(
+        (CountKind("neuron_updates", "updates", ""),), (site,), (), {"neuron_updates": np.ones(1, np.int64)}
+    )
+    counts = count(workload, {"a": np.zeros((1, 1), np.int64)}, 4)
+    # An update of 2, 3 or 4 ns in a step of 10, 10 or 40 ns, then of 4, 20 or 40 ns.
+    constants = {"time": constant("time", 2, 3, 4)}
+    (load,) = busiest(workload, counts, {"neuron_updates": "time"}, constants, Interval(10e-9, 10e-9, 40e-9))
+    assert load.busy is not None
+    assert (load.busy.low, load.busy.value, load.busy.high) == pytest.approx((0.1, 0.3, 0.3))
+    (load,) = busiest(workload, counts, {"neuron_updates": "time"}, constants, Interval(4e-9, 20e-9, 40e-9))
+    assert load.busy is not None
+    assert (load.busy.low, load.busy.value, load.busy.high) == pytest.approx((0.1, 0.15, 0.5))
 
 
 @pytest.mark.parametrize(("tiles", "microseconds"), [(1, 0.6), (2, 1.0), (3, 1.0), (4, 1.4), (28, 1.4), (32, 1.8)])
@@ -171,3 +203,8 @@ def test_a_core_that_cannot_finish_its_tick_is_named_and_the_run_is_as_much_slow
     load = (100 * 113 + 100 * 49) * 7.5e-9 / 0.05e-3
     assert factor.value == pytest.approx(1 / load)
     assert latency.value == pytest.approx(STEPS * 0.05e-3 * load)
+    # At the low end a core takes power while it works, however long the run is drawn out: one cycle an instruction.
+    hidden, output = STEPS * 100 * 113 + 100 * 25 + 44 + 100 * 49, STEPS * 113 + 100 * (25 + 44)
+    dynamic = cost.estimate("energy_dynamic").interval
+    assert dynamic is not None
+    assert dynamic.low == pytest.approx(0.034 * (hidden + output) * 5e-9 + 201 * NJ)

@@ -16,7 +16,7 @@ from tests.report.full_example import full_report
 from tests.report.page import Page
 from toolchain.cli.report_command import run
 from toolchain.errors import BundleError, InputError
-from toolchain.report.comparison import TRAINED, compare_bundles, newcombe, paired, sign_test
+from toolchain.report.comparison import ERRORS, TRAINED, compare_bundles, newcombe, paired, sign_test
 from toolchain.report.comparison_page import comparison_page, comparison_text
 from toolchain.validation.flips import find_flips
 from toolchain.validation.statistics import climb, interval, tally
@@ -146,3 +146,48 @@ def test_the_page_is_written_where_it_was_asked_for(tmp_path: Path) -> None:
         run(a, a, tmp_path, False, False)
     with pytest.raises(InputError, match="--html FILE"):
         run(a, a, None, True, False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"projections": [{"projection": 3, **dict.fromkeys(ERRORS, 0)}]},
+        {"projections": [{"projection": "a->b", **dict.fromkeys(ERRORS, "x")}]},
+        {"resources": [{"name": "cores", "used": 10**400, "limit": None, "unit": "cores"}]},
+        {"reasons": 3},
+        {"cost": {"estimates": {"latency": {"low": "x", "value": 1, "high": 2, "unit": "s"}}}},
+    ],
+)
+def test_what_is_damaged_in_a_report_is_said_in_one_line_wherever_it_is_drawn(
+    change: dict[str, Any], tmp_path: Path
+) -> None:
+    good = content([0], [0], [0])
+    a, b = write(tmp_path / "a", good), write(tmp_path / "b", {**good, **change})
+    for html in (None, tmp_path / "page.html"):
+        with pytest.raises(BundleError, match=r"report\.json is damaged .*; deploy again"):
+            run(a, b, html, False, False)
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_report_without_an_end_is_damaged(tmp_path: Path) -> None:
+    a = write(tmp_path / "a", content([0], [0], [0]))
+    (a / "report.json").write_text("[" * 100_000)
+    with pytest.raises(BundleError, match="damaged"):
+        run(a, None, None, False, False)
+
+
+def test_an_estimate_that_nobody_can_make_is_unknown_and_not_left_out(tmp_path: Path) -> None:
+    name, why = "energy_dynamic_by_keras_spiking", "no power is public"
+    known = {"label": "estimate", "low": 1e-3, "value": 1e-3, "high": 1e-3, "unit": "J", "note": ""}
+    unknown = {**known, "low": None, "value": None, "high": None, "note": why}
+    of = content([0], [0], [0])
+    a = write(tmp_path / "a", {**of, "cost": {"estimates": {"energy_total": unknown, name: known}}})
+    b = write(tmp_path / "b", {**of, "cost": {"estimates": {"energy_total": known}}})
+    found = compare_bundles(a, b)
+    assert [row["label"] for row in found["cost"]] == ["estimate", "estimate"]
+    page = Page(comparison_page(found))
+    assert page.row("Estimates", "energy, in all")[1:] == [f"unknown{why}", "1 mJ"]
+    lines = [line for line in comparison_text(found).splitlines() if line.startswith("energy, ")]
+    assert ["unknown" in line for line in lines] == [True, False]
+    # The longest name leaves the columns where they are.
+    assert lines[0].index("unknown") + len("unknown") == lines[1].index("1 mJ") + len("1 mJ")

@@ -350,6 +350,8 @@ def test_a_population_without_spikes_is_in_the_table_only() -> None:
     html, page = render(figures=make_figures(rasters={"float": {"hidden": none}, "emulator": {"hidden": none}}))
     assert page.row("Spikes of this sample, by engine", "hidden") == ["hidden", *["0"] * 5]
     assert "chart-raster" not in html
+    assert "No neuron spikes in any engine." in page.text
+    assert "where the picture ends" not in page.text
 
 
 def test_two_renders_are_equal(usual: tuple[str, Page]) -> None:

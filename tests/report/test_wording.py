@@ -31,6 +31,8 @@ from toolchain.report.wording import count, counted, escaped, fixed, listed, num
         (listed(["a", "b", "c"]), "a, b and c"),
         (plain("abcdef", 4), "abc…"),
         (escaped("<&\x00"), "&lt;&amp;\ufffd"),
+        # Text that turns the direction of what follows, "on loihi2" among it; Hebrew letters need none of it.
+        (plain("\u202ename\u2066 \u05d0"), "\ufffdname\ufffd \u05d0"),
     ],
 )
 def test_written(written: str, expected: str) -> None:

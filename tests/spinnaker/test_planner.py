@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hardware_targets.spinnaker.integer_network import IntegerNetwork
 from hardware_targets.spinnaker.limits import read_limits
 from hardware_targets.spinnaker.plan import Plan, make_plan
 from hardware_targets.spinnaker.problem import (
@@ -24,7 +25,8 @@ from hardware_targets.spinnaker.problem import (
 )
 from hardware_targets.spinnaker.slots import longest_possible, most_neurons, slots_available, slots_used, stages_needed
 from hardware_targets.spinnaker.tables import build_tables
-from tests.spinnaker.mapped import LIMITS, random_case
+from hardware_targets.spinnaker.target import _placement
+from tests.spinnaker.mapped import LIMITS, plan_of, population, projection, random_case
 from toolchain.deployment.plan import NetworkPlan, ProjectionPlan
 from toolchain.errors import InputError, TargetLimitError
 from toolchain.network import Population
@@ -272,3 +274,19 @@ def test_tables_that_a_board_does_not_hold_are_refused_with_what_would_help() ->
     assert needed > held == 4 * LIMITS["sdram_bytes"]
     assert plan({**sizes, "hidden": fewer}, ("in", "hidden", 30), ("hidden", "hidden", 30), version=3).cores
     assert plan(sizes, ("in", "hidden", 30), ("hidden", "hidden", 30)).cores
+
+
+def test_a_core_says_how_full_its_ring_buffers_are() -> None:
+    """Its tightest limit, where its slots were chosen to fill them: 32 neurons, 2 types, 256 slots of 2 bytes."""
+    rng = np.random.default_rng(0)
+    delay = rng.integers(1, 251, (4, 32))
+    network = IntegerNetwork(
+        1.0,
+        (population("in", 4, kind="spike_source"), population("a", 32)),
+        (projection("in", "a", np.full((4, 32), 5), delay),),
+    )
+    placement = _placement(plan_of(network, {"in": 4, "a": 32}))
+    use = {core.population: core.use for core in placement.cores}
+    (resource,) = [r for r in placement.resources if r.name == "ring_buffer_bytes"]
+    assert use["a"]["ring_buffer_bytes"] == resource.used == 32 * 2 * 256 * 2 == resource.limit
+    assert set(use["in"]) == {"neurons_per_core"}, "what a spike source takes besides is not known"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.cli.deploy_command import report_text
-from toolchain.errors import BundleError, InputError
+from toolchain.errors import InputError
 
 
 def run(bundle: Path, other: Path | None, html: Path | None, open_page: bool, json: bool) -> Any:
@@ -23,13 +23,11 @@ def run(bundle: Path, other: Path | None, html: Path | None, open_page: bool, js
 
 def _show(path: Path, open_page: bool, json: bool) -> Any:
     """The verdict and the ladder of a bundle, from its report.json."""
-    from toolchain.report.comparison import read_report
+    from toolchain.report.reading import from_reports, read_report
 
     content = read_report(path)
-    try:
+    with from_reports(path):
         text = report_text(content, path)
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"bundle {path}: report.json is damaged ({error!r}); deploy again") from error
     if open_page:
         _open(path / "report.html")
     return content if json else text
@@ -38,6 +36,7 @@ def _show(path: Path, open_page: bool, json: bool) -> Any:
 def _compare(first: Path, second: Path, html: Path | None, open_page: bool, json: bool) -> Any:
     from toolchain.report.comparison import compare_bundles
     from toolchain.report.comparison_page import comparison_page, comparison_text
+    from toolchain.report.reading import from_reports
     from toolchain.storage import write_atomically
 
     if open_page and html is None:
@@ -45,11 +44,13 @@ def _compare(first: Path, second: Path, html: Path | None, open_page: bool, json
     if html is not None and html.is_dir():
         raise InputError(f"--html {html}: is a folder; give the file to write")
     found = compare_bundles(first, second)
+    with from_reports(first, second):
+        page, text = comparison_page(found).encode(), comparison_text(found)
     if html is not None:
-        write_atomically(html, comparison_page(found).encode())
+        write_atomically(html, page)
         if open_page:
             _open(html)
-    return found if json else comparison_text(found)
+    return found if json else text
 
 
 def _open(page: Path) -> None:

@@ -131,7 +131,7 @@ class Cost:
         raise KeyError(name)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON types; every figure of energy and time stands under `estimates`, each labelled."""
+        """JSON types; every figure of energy and time stands under `estimates` or is how busy a core is, labelled."""
         return {
             "target": self.target,
             "samples": self.samples,
@@ -143,14 +143,15 @@ class Cost:
             "spikes": [asdict(row) for row in self.spikes],
             "counts": [asdict(row) for row in self.counts],
             "estimates": {e.name: _estimate(e) for e in self.estimates},
-            "loads": [
-                {**asdict(load), "per_step": dict(load.per_step), "busy": load.busy.to_json() if load.busy else None}
-                for load in self.loads
-            ],
+            "loads": [{**asdict(load), "per_step": dict(load.per_step), "busy": _busy(load)} for load in self.loads],
             "warnings": list(self.warnings),
             "constants": describe(self.constants),
             "published": [asdict(p) for p in self.published],
         }
+
+
+def _busy(load: SiteLoad) -> dict[str, Any] | None:
+    return {"label": LABEL, **load.busy.to_json()} if load.busy else None
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from toolchain.cost.constants import Constants
 from toolchain.cost.content import Part, SiteLoad
 from toolchain.cost.counting import Counts
 from toolchain.cost.interval import Interval, total
-from toolchain.cost.workload import Workload
+from toolchain.cost.workload import I64, Workload
 
 SHOWN_LOADS = 16
 """Cores whose load is given; a large network has thousands."""
@@ -55,31 +57,39 @@ def busiest(
     times : kind -> constant, the time of one
     step : length of a step, s
     """
-    steps = max(1, counts.n_steps * counts.n_samples)
-    out = _sent(workload, counts, times)
     found = []
-    for i, site in enumerate(workload.sites):
-        per_step = {kind: (out[kind][i] if kind in out else int(counts.at_sites[kind][i])) / steps for kind in times}
-        work = total(constants[name].interval * per_step[kind] for kind, name in times.items())
-        # The same constants make the work and the step, so ends are compared with their like.
-        busy = Interval(*sorted(_share(getattr(work, e), getattr(step, e)) for e in ("low", "value", "high")))
-        found.append(SiteLoad(**vars(site), per_step=per_step, busy=busy))
+    for site, mine in zip(workload.sites, per_step(workload, counts, tuple(times)), strict=True):
+        work = total(constants[name].interval * mine[kind] for kind, name in times.items())
+        # The same constants make the work and the step, so ends are compared with their like; any may be the largest.
+        low, central, high = (_share(getattr(work, e), getattr(step, e)) for e in ("low", "value", "high"))
+        busy = Interval(min(low, central, high), central, max(low, central, high))
+        found.append(SiteLoad(**vars(site), per_step=mine, busy=busy))
     return sorted(found, key=lambda load: -load.busy.value if load.busy else 0.0)[:SHOWN_LOADS]
+
+
+def per_step(workload: Workload, counts: Counts, kinds: Sequence[str]) -> list[dict[str, float]]:
+    """Mean of each kind at each core in a step; what is counted per spike is put at the core that sends."""
+    steps = max(1, counts.n_steps * counts.n_samples)
+    out = _sent(workload, counts, kinds)
+    return [
+        {kind: int(out.get(kind, counts.at_sites[kind])[i]) / steps for kind in kinds}
+        for i in range(len(workload.sites))
+    ]
 
 
 def _share(work: float, step: float) -> float:
     return work / step if step else 0.0
 
 
-def _sent(workload: Workload, counts: Counts, times: Mapping[str, str]) -> dict[str, list[int]]:
+def _sent(workload: Workload, counts: Counts, kinds: Sequence[str]) -> dict[str, I64]:
     """Counts per spike at the core that sends, all samples together: kind -> (n_sites,)."""
-    found: dict[str, list[int]] = {}
-    for kind in times:
+    found: dict[str, I64] = {}
+    for kind in kinds:
         for sender in workload.senders:
             if kind not in sender.per_spike:
                 continue
-            here = found.setdefault(kind, [0] * len(workload.sites))
+            here = found.setdefault(kind, np.zeros(len(workload.sites), dtype=np.int64))
+            inside = sender.sent_from >= 0
             spikes = counts.neurons[sender.population] * sender.per_spike[kind]
-            for i in range(len(workload.sites)):
-                here[i] += int(spikes[sender.sent_from == i].sum())
+            np.add.at(here, sender.sent_from[inside], spikes[inside])
     return found

@@ -62,6 +62,11 @@ class CoreUse:
     formats: Mapping[str, str] = field(default_factory=dict)
     position: tuple[int, int] | None = None
 
+    @property
+    def size(self) -> int:
+        """How many neurons it holds."""
+        return self.last - self.first + 1
+
 
 @dataclass(frozen=True)
 class Placement:

@@ -9,40 +9,20 @@ compares them sample by sample.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from toolchain.errors import BundleError
+from toolchain.cost.content import LABEL
+from toolchain.report.reading import from_reports, read_report
 
 Content = Mapping[str, Any]
 TRAINED = "trained network (best.safetensors)"
 """Under this name provenance has the hash of the network before anything was done to it."""
 ERRORS = ("synapses", "zeroed", "clipped", "rms_error", "delays_moved", "delays_clipped", "delays_extended")
-PROMISED = ("verdict", "target", "ladder", "name", "reasons", "resources", "projections", "vendor", "vendor_samples")
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """The content of a bundle's report.json.
-
-    Raises
-    ------
-    BundleError
-        If there is none or it is damaged.
-    """
-    file = path / "report.json"
-    if not file.is_file():
-        raise BundleError(f"bundle {path}: no report.json in it; give a folder that `delayline deploy` made")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BundleError(f"bundle {path}: report.json is damaged ({error!r}); deploy again") from error
-    if not isinstance(content, dict) or any(key not in content for key in PROMISED):
-        raise BundleError(f"bundle {path}: report.json is damaged (not what `delayline deploy` writes); deploy again")
-    return content
+ESTIMATE = ("low", "value", "high", "note")
 
 
 def compare_bundles(first: Path, second: Path) -> dict[str, Any]:
@@ -59,7 +39,7 @@ def compare_bundles(first: Path, second: Path) -> dict[str, Any]:
         If one of them has no report, or a damaged one.
     """
     a, b = read_report(first), read_report(second)
-    try:
+    with from_reports(first, second):
         return {
             "bundles": {"a": _identity(first, a), "b": _identity(second, b)},
             "same_network": _same(a, b, "sha256", TRAINED),
@@ -70,10 +50,6 @@ def compare_bundles(first: Path, second: Path) -> dict[str, Any]:
             "projections": _projections(a, b),
             "cost": _cost(a, b),
         }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(
-            f"bundles {first} and {second}: a report.json is damaged ({error!r}); deploy both again"
-        ) from error
 
 
 def _identity(path: Path, content: Content) -> dict[str, Any]:
@@ -198,13 +174,13 @@ def _projections(a: Content, b: Content) -> list[dict[str, Any]]:
 
 
 def _cost(a: Content, b: Content) -> list[dict[str, Any]]:
-    """Estimates of one inference by name; empty where neither report has any."""
+    """Estimates of one inference by name, with ends that are None where no constant is public; empty without any."""
     found = [(content.get("cost") or {}).get("estimates") or {} for content in (a, b)]
     rows = []
     for name in _merged(found[0], found[1]):
-        one, two = ({key: f[name].get(key) for key in ("low", "value", "high")} if name in f else None for f in found)
+        one, two = ({key: f[name].get(key) for key in ESTIMATE} if name in f else None for f in found)
         unit = next(f[name].get("unit", "") for f in found if name in f)
-        rows.append({"name": name, "unit": unit, "a": one, "b": two})
+        rows.append({"name": name, "label": LABEL, "unit": unit, "a": one, "b": two})
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from toolchain.cost.wording import NAMES as CALLED
 from toolchain.cost.wording import ranged
 from toolchain.cost.wording import spoken as estimate
 from toolchain.report.comparison import ERRORS
@@ -16,6 +17,8 @@ from toolchain.report.wording import NOTHING, Markup, arrow, count, counted, esc
 
 Row = Mapping[str, Any]
 MARKS = {"pass": "✓", "fail": "✗"}
+NAMES = max(36, *map(len, CALLED.values()))
+"""Width of the first column in a terminal."""
 
 
 def comparison_page(found: Mapping[str, Any]) -> str:
@@ -81,14 +84,14 @@ def comparison_text(found: Mapping[str, Any]) -> str:
     if found["cost"]:
         lines += ["", _columns("cost, estimated", "A", "B", "")]
         for row in found["cost"]:
-            lines.append(
-                _columns(estimate(row["name"]), _estimate(row["a"], row["unit"]), _estimate(row["b"], row["unit"]), "")
-            )
+            one, two = (_estimate(row[which], row["unit"]) for which in "ab")
+            lines.append(_columns(estimate(row["name"]), one, two, ""))
+        lines.append("estimates are counts times constants; `delayline cost` says which, and what each leaves out")
     return "\n".join(line.rstrip() for line in lines)
 
 
 def _columns(name: str, a: str, b: str, rest: str) -> str:
-    return f"{name:<36} {a:>30} {b:>30}  {rest}"
+    return f"{name:<{NAMES}} {a:>30} {b:>30}  {rest}"
 
 
 def _called(one: Row) -> str:
@@ -221,17 +224,23 @@ def _errors(rows: Sequence[Row]) -> str:
 
 
 def _estimate(one: Row | None, unit: str) -> str:
-    if one is None or one["value"] is None:
-        return NOTHING
-    return ranged(one["low"], one["value"], one["high"], unit)
+    return NOTHING if one is None else ranged(one["low"], one["value"], one["high"], unit)
+
+
+def _estimate_cell(one: Row | None, unit: str) -> str:
+    text = _estimate(one, unit)
+    if one is None or not one["note"]:
+        return text
+    return Markup(f'{escaped(text)}<span class="note">{escaped(one["note"])}</span>')
 
 
 def _cost(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    cells = [[estimate(r["name"]), *(_estimate(r[which], r["unit"]) for which in "ab")] for r in rows]
+    cells = [[estimate(r["name"]), *(_estimate_cell(r[which], r["unit"]) for which in "ab")] for r in rows]
     columns = [Column("Estimate", numeric=False), Column("A"), Column("B")]
-    return f"<p>Estimates from published constants, not measurements.</p>\n{table('Estimates', columns, cells)}"
+    words = "<p>Estimates from constants, published or assumed, not measurements.</p>\n"
+    return words + table("Estimates", columns, cells)
 
 
 def _origins(a: Row, b: Row) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolchain.cost.constants import Constant
-from toolchain.cost.content import Cost, CountRow, Estimate, SiteLoad
+from toolchain.cost.content import LABEL, Cost, CountRow, Estimate, SiteLoad
 from toolchain.cost.interval import Interval
 from toolchain.cost.wording import quantity, spoken, three_digits
 from toolchain.report.tables import Column, table
@@ -26,10 +26,13 @@ def _sentence(cost: Cost) -> str:
     energy = _text(whole)
     if whole.interval is None:
         energy = f"{_text(cost.estimate('energy_dynamic'))} of dynamic energy, beside a static part that is not public,"
+    known = [c for c in cost.constants.values() if c.known]
+    assumed = sum(c.basis == "assumed" for c in known)
     return (
         f"An inference of {counted(cost.n_steps, 'step')} on {counted(cost.n_cores, 'core')} of {cost.target} is "
         f"estimated to take {energy} and {_text(latency)}. Counts are exact, of {counted(cost.samples, 'sample')} that "
-        "were emulated; energy and time are estimates from published constants, and nothing was measured on a chip."
+        f"were emulated; energy and time are estimates from {counted(len(known), 'constant')}, {count(assumed)} of "
+        "them assumed for want of a public figure, and nothing was measured on a chip."
     )
 
 
@@ -92,12 +95,13 @@ def _loads(cost: Cost) -> Markup:
                 f'chip {count(load.chip)}, core {count(load.core)} <span class="what">{escaped(load.population)} '
                 f"{count(load.first)} … {count(load.last)}</span>"
             ),
-            *(number(load.per_step[k], 3) if k in load.per_step else NOTHING for k in kinds),
+            *(three_digits(load.per_step[k]) if k in load.per_step else NOTHING for k in kinds),
             _busy(load),
         ]
         for load in cost.loads
     ]
-    columns = [Column("Core", numeric=False), *(Column(_heading(k)) for k in kinds), Column("Busy, of a step")]
+    busy = Column("Busy, of a step", unit=LABEL)
+    columns = [Column("Core", numeric=False), *(Column(_heading(k)) for k in kinds), busy]
     return _folded(table("Mean work of the busiest cores in a step", columns, rows), "Load of the busiest cores")
 
 

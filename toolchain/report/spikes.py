@@ -45,6 +45,7 @@ def _sample(one: SampleSpikes, figures: Figures, suffix: str) -> str:
     labels = role_labels(engines)
     steps = drawn_steps(drawn, figures.n_steps)
     quiet = f" None spikes after step {count(steps - 1)}, where the picture ends." if steps < figures.n_steps else ""
+    quiet = quiet if drawn else " No neuron spikes in any engine."
     intro = (
         f"<p>Test sample {count(one.sample)} of class {count(one.label)}, "
         f"{counted(figures.n_steps, 'step')}. "

@@ -44,16 +44,30 @@ def _verdict(found: Validation) -> Markup:
         if device.equal is False or device.failed is not None:
             reasons += [f"{device.device} {_outcome(device)}", *device.causes]
     items = "".join(f"<li>{escaped(reason)}</li>" for reason in reasons)
-    ran = [d.device for d in found.devices if d.absent is None]
     absent = f" Not here: {listed([d.device for d in found.absent])}." if found.absent else ""
-    where = f"On {listed(ran)}, " if ran else "On no device, "
-    sentence = f"{where}{found.set_name} set of {counted(found.set_size, 'sample')}.{absent}"
+    sentence = f"{_ran(found)}{absent}"
     return Markup(
         f'<div class="verdict {"pass" if found.passed else "fail"}">\n<p class="word"><span aria-hidden="true">'
         f'{MARKS[found.passed]}</span> {_word(found)}</p>\n<p class="sentence">{escaped(sentence)}</p>\n'
         + (f'<ul class="reasons">{items}</ul>\n' if items else "")
         + "</div>\n"
     )
+
+
+def _ran(found: Validation) -> str:
+    """How many samples of the set ran on which devices: seldom all of it."""
+    whole = f"the {counted(found.set_size, 'sample')} of the {found.set_name} set"
+    devices = [d for d in found.devices if d.absent is None]
+    if not devices:
+        return f"On no device, none of {whole}."
+    running = [d for d in devices if d.tables is None]
+    on = f"On {listed([d.device for d in devices])}"
+    if not running:
+        return f"{on}, which lays the network out and runs no sample."
+    if len({d.samples for d in running}) > 1:
+        return f"Of {whole}, {listed([f'{count(d.samples)} on {d.device}' for d in running])}."
+    n = running[0].samples
+    return f"{on}, {'all' if n == found.set_size else count(n)} of {whole}."
 
 
 def _outcome(device: DeviceResult) -> str:
@@ -126,5 +140,5 @@ def _conditions(found: Validation) -> str:
     if not found.checks:
         return ""
     rows = [[c.name, "holds" if c.passed else "fails", c.reason] for c in found.checks]
-    columns = [Column("Condition", numeric=False), Column("", numeric=False), Column("Why", numeric=False)]
+    columns = [Column("Condition", numeric=False), Column("Result", numeric=False), Column("Why", numeric=False)]
     return table("Conditions that were asked for", columns, rows)

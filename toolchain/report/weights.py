@@ -68,7 +68,8 @@ def weights_charts(report: Report, figures: Figures) -> str:
         "<h3>Error of the weights</h3>\n"
         "<p>Weight on the chip less trained weight, in steps: the distance from one weight that the chip can hold to "
         "the next. Rounding to nearest keeps every error within half a step, between the dashed lines, and leaves an "
-        "RMS of 0.29 where weights are large against a step.</p>\n"
+        "RMS of 0.29 where weights are large against a step. What lies beyond was clipped, or moved on purpose to make "
+        "up for the errors of others.</p>\n"
         f'<div class="grid">{"".join(charts)}</div>\n'
     )
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 NOTHING = "–"
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+"""Control characters, and those that turn the direction of all text after them."""
 
 
 class Markup(str):

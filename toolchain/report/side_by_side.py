@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from toolchain.cost.wording import count_text, ranged, spoken
 from toolchain.errors import BundleError
+from toolchain.report.reading import from_reports, read_report
 
 NOTHING = "-"
 
@@ -21,26 +21,17 @@ def read_cost(path: Path) -> dict[str, Any]:
     BundleError
         If there is no report, it is damaged, or it was written before costs were counted.
     """
-    file = path / "report.json"
-    if not file.is_file():
-        raise BundleError(f"bundle {path}: no report.json in it; give a folder that `delayline deploy` made")
-    try:
-        report = json.loads(file.read_text(encoding="utf-8"))
-        cost = report.get("cost")
-        name = str(report["name"])
-    except (OSError, ValueError, KeyError, AttributeError, RecursionError) as error:
-        raise BundleError(f"bundle {path}: report.json is damaged ({error!r}); deploy again") from error
+    report = read_report(path)
+    cost = report.get("cost")
     if not isinstance(cost, dict):
         raise BundleError(f"bundle {path}: its report has no cost, as older versions wrote none; deploy again")
-    return {"name": name, "bundle": str(path), **cost}
+    return {"name": str(report["name"]), "bundle": str(path), **cost}
 
 
 def render(costs: Sequence[Mapping[str, Any]]) -> str:
     """A table with a column for each bundle, lines of text; BundleError where a cost is damaged."""
-    try:
+    with from_reports(*(Path(c["bundle"]) for c in costs)):
         return "\n".join(_lines(costs))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(f"bundle: the cost in a report.json is damaged ({error!r}); deploy again") from error
 
 
 def _lines(costs: Sequence[Mapping[str, Any]]) -> list[str]:
