@@ -11,7 +11,9 @@ which the replay equals every reported state of the neurons it is about.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +98,7 @@ class _Diagnosing:
         self._model = evidence.chip.model
         self._findings: list[Finding] = []
         self._unexplained: list[Unexplained] = []
+        self._not_tried = 0
 
     def run(self) -> Diagnosis:
         states = deviating = 0
@@ -116,7 +119,7 @@ class _Diagnosing:
         deviating += sum(f.total for f in self._findings if f.cause == "input")
         model = self._evidence.chip.model
         return Diagnosis(
-            tuple(merge_layers(self._findings, model)),
+            tuple(self._doubted(f) for f in merge_layers(self._findings, model)),
             tuple(self._unexplained),
             self._evidence.n_samples,
             states,
@@ -124,6 +127,20 @@ class _Diagnosing:
             tuple(_not_available(self._evidence)),
             {s.name: _idle(self._evidence, s.source, s.exists) for s in model.synapses},
         )
+
+    def _doubted(self, finding: Finding) -> Finding:
+        """The same, where the source of its synapses is not explained itself: what that reports may be wrong instead."""
+        if finding.projection is None:
+            return finding
+        source = self._evidence.chip.model.projection(finding.projection).source
+        doubtful = {n for u in self._unexplained if u.population == source for n in u.neurons}
+        if finding.synapse is not None:
+            doubtful &= {finding.synapse[0]}
+        if not doubtful:
+            return finding
+        whose = f"neuron {min(doubtful)} of {source}" if finding.synapse is not None else source
+        words = f"{whose} sends other spikes than it reports: its own states are not explained"
+        return replace(finding, alternatives=(words, *finding.alternatives))
 
     def _input(self, name: str) -> None:
         """Spikes that a source reports are those of the input, or the input at another step."""
@@ -182,6 +199,9 @@ class _Diagnosing:
         size = self._model[name].size
         while dirty.size >= min(2, size):
             candidates = self._of_population(name, quantity, stages, dirty)
+            if size == 1 and CURRENT in stages:
+                # All that the one neuron does the population does: neither is the simpler cause.
+                candidates += SynapseSearch(self._evidence, self._model, name, 0, quantity).find()
             if not candidates or not self._accept(name, quantity, dirty, candidates):
                 break
             dirty = np.intersect1d(self._evidence.scan(self._model, name).dirty((quantity,)), dirty)
@@ -190,12 +210,18 @@ class _Diagnosing:
     def _of_population(self, name: str, quantity: str, stages: list[int], dirty: I64) -> list[Candidate]:
         samples = self._probed(name, quantity)
         found = ConstantSearch(self._evidence, self._model, name, quantity, stages).for_population(dirty, samples)
-        if found:
-            return found
+        projections = []
         if CURRENT in stages:
-            found = ProjectionSearch(self._evidence, self._model, name, quantity).find(dirty, samples)
+            projections = ProjectionSearch(self._evidence, self._model, name, quantity).find(dirty, samples)
+        if found:
+            # Half the threshold and twice the weights are the same where spikes alone were reported.
+            watched = self._evidence.watched(name, quantity)
+            return found + [c for c in projections if not self._evidence.scan(c.model, name).states(watched)]
+        found = projections
         # Of a neuron that never spikes these may be the same.
         found = found + self._late_records(name, quantity)
+        if CURRENT in stages and (quantity == "spikes" or len(self._evidence.quantities(name)) > 1):
+            found += self._late_reports(name, dirty)
         if CURRENT in stages and not found:
             found = EventSearch(self._evidence, self._model, name, quantity).find(dirty)
         return found
@@ -228,39 +254,69 @@ class _Diagnosing:
         return []
 
     def _reports(self, name: str) -> None:
-        """Whether all that a population reports is late.
+        """Whether all that a population reports is late, or its spikes against its own u and v.
 
-        Where it rests at 0 that looks like late arrivals at it and early ones at its targets; so it is told from late
-        arrivals by what its targets do. Looked for in all populations before anything else is.
+        Where it rests at 0 the first looks like late arrivals at it and early ones at its targets; so it is told from
+        late arrivals by what its targets do. Late spikes show in v, which is reset where they must be. Looked for in
+        all populations before anything else is, as all that they reach would be blamed.
         """
         before = self._evidence.scan(self._model, name)
-        quantity = next((q for q in self._evidence.quantities(name) if before.counts[q].any()), None)
-        if quantity is None:
+        reported = self._evidence.quantities(name)
+        dirty = before.dirty(reported)
+        if not dirty.size:
             return
+        quantity = max(reported, key=lambda q: np.count_nonzero(before.counts[q]))
+        kinds = [(QUANTITIES, "all that it reports is")]
+        if "spikes" in reported and "v" in reported:
+            kinds.append((("spikes",), "its spikes are recorded"))
+        for (quantities, what), late in itertools.product(kinds, RECORDS_LATE):
+            if late >= self._evidence.n_steps:
+                continue
+            other = self._evidence.with_late(quantities, name, late)
+            if not self._most_are_right(other, name, dirty[:4], np.array([(before.first[quantity] or (0,))[0]])):
+                continue
+            if not self._most_are_right(other, name, dirty, None):
+                continue
+            if quantities == QUANTITIES and self._elsewhere(other, name) >= self._elsewhere(self._evidence, name):
+                continue
+            words = f"population {name}: {what} {late} step{'s' if late > 1 else ''} late"
+            change = Change("off by one step", words, expected=0, low=late, high=late)
+            self._accept(name, quantity, before.dirty((quantity,)), [Candidate((change,), self._model, (), other)])
+            return
+
+    def _elsewhere(self, evidence: Evidence, name: str) -> int:
+        """States that deviate in what a population reaches."""
         targets = {s.target for s in self._model.outgoing(name)} - {name}
+        return sum(evidence.scan(self._model, t).total for t in targets if evidence.quantities(t))
 
-        def elsewhere(evidence: Evidence) -> int:
-            return sum(evidence.scan(self._model, t).total for t in targets if evidence.quantities(t))
-
+    def _late_reports(self, name: str, dirty: I64) -> list[Candidate]:
+        """All that a population reports taken as late, where nothing that it reaches tells that from late arrivals."""
         for late in (steps for steps in RECORDS_LATE if steps < self._evidence.n_steps):
             other = self._evidence.with_late(QUANTITIES, name, late)
-            sample, _, neuron = before.first[quantity] or (0, 0, 0)
-            here = np.array([neuron]), np.array([sample])
-            if other.scan(self._model, name, *here).total:
+            if other.scan(self._model, name, dirty[:1]).total or other.scan(self._model, name).total:
                 continue
-            if not other.scan(self._model, name).total and elsewhere(other) < elsewhere(self._evidence):
+            if self._elsewhere(other, name) == self._elsewhere(self._evidence, name):
                 words = f"population {name}: all that it reports is {late} step{'s' if late > 1 else ''} late"
                 change = Change("off by one step", words, expected=0, low=late, high=late)
-                self._accept(name, quantity, before.dirty((quantity,)), [Candidate((change,), self._model, (), other)])
-                return
+                return [Candidate((change,), self._model, (), other)]
+        return []
+
+    def _most_are_right(self, evidence: Evidence, name: str, neurons: I64, samples: I64 | None) -> bool:
+        """Whether half of these neurons, and one, deviate nowhere: one of them may have a fault of its own."""
+        some = None if samples is None else neurons
+        wrong = evidence.scan(self._model, name, some, samples).dirty(evidence.quantities(name))
+        return wrong.size < neurons.size and wrong.size * 2 <= neurons.size
 
     def _one_by_one(self, name: str, quantity: str, stages: list[int], dirty: I64) -> I64:
         """Changes of single neurons; returns those that none explains."""
         left: list[int] = []
-        failures = 0
+        failures = self._not_tried = 0
+        if self._model[name].size == 1:
+            return dirty  # tried together
         for number, neuron in enumerate(dirty.tolist()):
             if failures >= FAILURES or number >= NEURONS_TRIED:
                 left += dirty[number:].tolist()
+                self._not_tried = dirty.size - number
                 break
             search = ConstantSearch(self._evidence, self._model, name, quantity, stages)
             found = search.for_neuron(neuron)
@@ -269,7 +325,7 @@ class _Diagnosing:
                 found = [w for c in found for w in dict.fromkeys((search.widen(c), c))]
             if CURRENT in stages:
                 found += SynapseSearch(self._evidence, self._model, name, neuron, quantity).find()
-            if not found and dirty.size == 1 and self._model[name].size > 1:
+            if not found and dirty.size == 1:
                 found = self._of_population(name, quantity, stages, dirty)
             if found and self._accept(name, quantity, np.array([neuron], dtype=np.int64), found):
                 failures = 0
@@ -297,9 +353,13 @@ class _Diagnosing:
         self._model = chosen.model
         if chosen.evidence is not None:
             self._evidence = chosen.evidence
-        others = tuple(c.changes[0].words for c in candidates[1:]) if fewest == 1 else ()
+        others = [c.changes[0].words for c in candidates[1:]] if fewest == 1 else []
+        # Of a spike computed from the last reset on hardly more than its being there or not is known.
+        of_one_state = 2 if "v" not in self._evidence.quantities(name) else 1
+        if total <= of_one_state * fewest:
+            others.append(f"{'a single disturbance' if total == 1 else f'{total} disturbances'} of another kind")
         for change in chosen.changes:
-            self._findings.append(_finding(change, name, chosen.neurons, quantity, explained, total, first, others))
+            self._findings.append(_finding(change, name, chosen.neurons, quantity, explained, total, first, tuple(others)))
         return True
 
     def _give_up(self, name: str, quantity: str, neurons: I64) -> None:
@@ -321,6 +381,8 @@ class _Diagnosing:
             f"{neuron} at step {step} of sample {self._evidence.numbers[sample]}; no change that was tried explains "
             "all of them"
         )
+        if self._not_tried:
+            text += f"; {self._not_tried} of these neurons were not tried one by one"
         self._unexplained.append(
             Unexplained(name, quantity, tuple(int(n) for n in neurons), states, largest, first, text)
         )

@@ -45,6 +45,9 @@ class ProjectionSearch:
             left = self._dirty(model, None, self._evidence.all_samples)
             if np.setdiff1d(left, dirty).size or left.size * 2 > dirty.size:
                 continue
+            # What helps one neuron of several is a fault of that neuron.
+            if left.size and dirty.size - left.size < 2:
+                continue
             good.append((left.size, len(change), Candidate(change, model)))
         if not good:
             return []
