@@ -350,17 +350,34 @@ class _Diagnosing:
         first = before.first[quantity]
         if not clean.size or first is None:
             return False
+        seen = self._independent(name, quantity, dirty, total)
         self._model = chosen.model
         if chosen.evidence is not None:
             self._evidence = chosen.evidence
         others = [c.changes[0].words for c in candidates[1:]] if fewest == 1 else []
-        # Of a spike computed from the last reset on hardly more than its being there or not is known.
-        of_one_state = 2 if "v" not in self._evidence.quantities(name) else 1
-        if total <= of_one_state * fewest:
-            others.append(f"{'a single disturbance' if total == 1 else f'{total} disturbances'} of another kind")
+        # Of a spike computed from the last reset on hardly more is known than whether it is there; and of several
+        # changes, each found where it helps, one or two states each are found by chance.
+        if seen <= (2 * fewest if fewest > 1 or "v" not in self._evidence.quantities(name) else 1):
+            others.append(f"{'a single disturbance' if seen == 1 else f'{seen} disturbances'} of another kind")
         for change in chosen.changes:
             self._findings.append(_finding(change, name, chosen.neurons, quantity, explained, total, first, tuple(others)))
         return True
+
+    def _independent(self, name: str, quantity: str, neurons: I64, total: int) -> int:
+        """How many of the deviating states do not follow from others: those at which something arrived otherwise.
+
+        Where the current was not reported, one wrong arrival makes every later state wrong.
+        """
+        evidence = self._evidence
+        whole = evidence.arithmetic.channels == 1 or name in evidence.observed.currents
+        if quantity == "spikes" or ("u" in evidence.quantities(name) and whole):
+            return total
+        found = 0
+        for samples, some in self._evidence.parts(self._evidence.all_samples, neurons):
+            look = self._evidence.look(self._model, name, samples, some)
+            excess, _, tolerance = self._evidence.arithmetic.excess(look.constants, look.arrivals, look.reported)
+            found += int(np.count_nonzero(np.abs(excess) > tolerance))
+        return min(found, total) or total
 
     def _give_up(self, name: str, quantity: str, neurons: I64) -> None:
         """Say what is left, and no more than that."""
@@ -382,7 +399,7 @@ class _Diagnosing:
             "all of them"
         )
         if self._not_tried:
-            text += f"; {self._not_tried} of these neurons were not tried one by one"
+            text += f"; of these neurons {self._not_tried} {'was' if self._not_tried == 1 else 'were'} not tried alone"
         self._unexplained.append(
             Unexplained(name, quantity, tuple(int(n) for n in neurons), states, largest, first, text)
         )

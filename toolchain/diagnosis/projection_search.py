@@ -94,6 +94,7 @@ class ProjectionSearch:
         for bits in range(max(largest, 1).bit_length()):
             words = f"has its delay slots in {bits} bits, the higher ones lost; they go up to {largest}"
             yield (replace(one, slots=one.slots & ((1 << bits) - 1)),), (_change("delay clipped", one, words),)
+        yield from self._beyond(one, slots)
         step = self._evidence.arithmetic.weights[2]
         for sign, name in ((1, "positive"), (-1, "negative")):
             sizes = np.unique(sign * one.weight[one.exists])
@@ -103,6 +104,17 @@ class ProjectionSearch:
                 weight = np.minimum(one.weight, limit) if sign > 0 else np.maximum(one.weight, -limit)
                 change = _change("clipped weight", one, words, sign * int(sizes[0]), sign * limit)
                 yield (replace(one, weight=weight),), (change,)
+
+    def _beyond(self, one: Synapses, slots: I64) -> Iterator[tuple[tuple[Synapses, ...], tuple[Change, ...]]]:
+        """What carries delays beyond those that a core holds itself is late, early or absent."""
+        for least in slots[1:].tolist():
+            far = one.exists & (one.slots >= least)
+            for late, way in ((1, "late"), (-1, "early")):
+                words = f"arrives 1 step {way} where its delay slots are {least} or more"
+                change = _change("delay", one, words, 0, late)
+                yield (replace(one, slots=np.where(far, one.slots + late, one.slots)),), (change,)
+            words = f"does not arrive where its delay slots are {least} or more"
+            yield (replace(one, exists=one.exists & ~far),), (_change("lost spikes", one, words),)
 
 
 def _limits(sizes: I64, step: int) -> list[int]:
