@@ -11,7 +11,6 @@ which the replay equals every reported state of the neurons it is about.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -25,6 +24,7 @@ from toolchain.diagnosis.constant_search import ConstantSearch
 from toolchain.diagnosis.event_search import EventSearch
 from toolchain.diagnosis.evidence import Evidence
 from toolchain.diagnosis.findings import Diagnosis, Finding, Unexplained
+from toolchain.diagnosis.late_records import LateRecords
 from toolchain.diagnosis.layers import merge_layers
 from toolchain.diagnosis.model import CURRENT, I64, QUANTITIES, SPIKE, VOLTAGE, Chip
 from toolchain.diagnosis.projection_search import ProjectionSearch
@@ -36,7 +36,9 @@ PROBED_STATES = 60_000
 """Samples times steps with which changes of populations are tried before they are tested on all."""
 NEURONS_TRIED, FAILURES = 64, 6
 """Neurons of a population that are explained one by one, and after how many in a row without success no more are."""
-RECORDS_LATE = (1, 2)
+BY_CHANCE, FEW = 2, 6
+"""States that one change of thousands may explain by chance, and where other neurons of the population are explained by
+nothing: it is said then that they may be something else."""
 STAGE = {"u": CURRENT, "v": VOLTAGE, "spikes": SPIKE}
 
 
@@ -105,7 +107,10 @@ class _Diagnosing:
         untouched = self._evidence
         for cells in self._model.cells:
             if cells.constants and untouched.quantities(cells.name):
-                self._reports(cells.name)
+                found = LateRecords(self._evidence, self._model, cells.name).whole()
+                if found is not None:
+                    quantity, dirty, candidate = found
+                    self._accept(cells.name, quantity, dirty, [candidate])
         for cells in self._model.cells:
             if not cells.constants:
                 self._input(cells.name)
@@ -129,18 +134,20 @@ class _Diagnosing:
         )
 
     def _doubted(self, finding: Finding) -> Finding:
-        """The same, where the source of its synapses is not explained itself: what that reports may be wrong instead."""
-        if finding.projection is None:
-            return finding
-        source = self._evidence.chip.model.projection(finding.projection).source
-        doubtful = {n for u in self._unexplained if u.population == source for n in u.neurons}
-        if finding.synapse is not None:
-            doubtful &= {finding.synapse[0]}
-        if not doubtful:
-            return finding
-        whose = f"neuron {min(doubtful)} of {source}" if finding.synapse is not None else source
-        words = f"{whose} sends other spikes than it reports: its own states are not explained"
-        return replace(finding, alternatives=(words, *finding.alternatives))
+        """The same with what else it may be, where its source or its own population is not explained."""
+        more: list[str] = []
+        others = [u for u in self._unexplained if u.population == finding.population and u.quantity == finding.quantity]
+        if others and finding.neurons and finding.total <= FEW:
+            more.append(f"what is not explained in other neurons of {finding.population}")
+        if finding.projection is not None:
+            source = self._evidence.chip.model.projection(finding.projection).source
+            doubtful = {n for u in self._unexplained if u.population == source for n in u.neurons}
+            if finding.synapse is not None:
+                doubtful &= {finding.synapse[0]}
+            if doubtful:
+                whose = f"neuron {min(doubtful)} of {source}" if finding.synapse is not None else source
+                more.append(f"{whose} sends other spikes than it reports: its own states are not explained")
+        return replace(finding, alternatives=(*more, *finding.alternatives)) if more else finding
 
     def _input(self, name: str) -> None:
         """Spikes that a source reports are those of the input, or the input at another step."""
@@ -219,9 +226,10 @@ class _Diagnosing:
             return found + [c for c in projections if not self._evidence.scan(c.model, name).states(watched)]
         found = projections
         # Of a neuron that never spikes these may be the same.
-        found = found + self._late_records(name, quantity)
+        records = LateRecords(self._evidence, self._model, name)
+        found = found + records.of(quantity)
         if CURRENT in stages and (quantity == "spikes" or len(self._evidence.quantities(name)) > 1):
-            found += self._late_reports(name, dirty)
+            found += records.like_arrivals(dirty)
         if CURRENT in stages and not found:
             found = EventSearch(self._evidence, self._model, name, quantity).find(dirty)
         return found
@@ -232,80 +240,6 @@ class _Diagnosing:
         start = first[0] if first else 0
         count = max(1, PROBED_STATES // self._evidence.n_steps)
         return self._evidence.all_samples[start : start + count]
-
-    def _late_records(self, name: str, quantity: str) -> list[Candidate]:
-        """A record of u or v that is late against the others.
-
-        Arrivals that are late look the same in u alone: v, which takes u as reported, tells the two apart.
-        """
-        before = self._evidence.scan(self._model, name).counts
-        if quantity == "spikes" or "v" not in before or not before["v"].any():
-            return []
-        for late in (steps for steps in RECORDS_LATE if steps < self._evidence.n_steps):
-            other = self._evidence.with_late((quantity,), name, late)
-            sample, _, neuron = self._evidence.scan(self._model, name).first["v"] or (0, 0, 0)
-            if other.scan(self._model, name, np.array([neuron]), np.array([sample])).total:
-                continue
-            after = other.scan(self._model, name).counts
-            if not after[quantity].any() and not after["v"].any():
-                words = f"population {name}: its {quantity} is recorded {late} step{'s' if late > 1 else ''} late"
-                change = Change("off by one step", words, expected=0, low=late, high=late)
-                return [Candidate((change,), self._model, (), other)]
-        return []
-
-    def _reports(self, name: str) -> None:
-        """Whether all that a population reports is late, or its spikes against its own u and v.
-
-        Where it rests at 0 the first looks like late arrivals at it and early ones at its targets; so it is told from
-        late arrivals by what its targets do. Late spikes show in v, which is reset where they must be. Looked for in
-        all populations before anything else is, as all that they reach would be blamed.
-        """
-        before = self._evidence.scan(self._model, name)
-        reported = self._evidence.quantities(name)
-        dirty = before.dirty(reported)
-        if not dirty.size:
-            return
-        quantity = max(reported, key=lambda q: np.count_nonzero(before.counts[q]))
-        kinds = [(QUANTITIES, "all that it reports is")]
-        if "spikes" in reported and "v" in reported:
-            kinds.append((("spikes",), "its spikes are recorded"))
-        for (quantities, what), late in itertools.product(kinds, RECORDS_LATE):
-            if late >= self._evidence.n_steps:
-                continue
-            other = self._evidence.with_late(quantities, name, late)
-            if not self._most_are_right(other, name, dirty[:4], np.array([(before.first[quantity] or (0,))[0]])):
-                continue
-            if not self._most_are_right(other, name, dirty, None):
-                continue
-            if quantities == QUANTITIES and self._elsewhere(other, name) >= self._elsewhere(self._evidence, name):
-                continue
-            words = f"population {name}: {what} {late} step{'s' if late > 1 else ''} late"
-            change = Change("off by one step", words, expected=0, low=late, high=late)
-            self._accept(name, quantity, before.dirty((quantity,)), [Candidate((change,), self._model, (), other)])
-            return
-
-    def _elsewhere(self, evidence: Evidence, name: str) -> int:
-        """States that deviate in what a population reaches."""
-        targets = {s.target for s in self._model.outgoing(name)} - {name}
-        return sum(evidence.scan(self._model, t).total for t in targets if evidence.quantities(t))
-
-    def _late_reports(self, name: str, dirty: I64) -> list[Candidate]:
-        """All that a population reports taken as late, where nothing that it reaches tells that from late arrivals."""
-        for late in (steps for steps in RECORDS_LATE if steps < self._evidence.n_steps):
-            other = self._evidence.with_late(QUANTITIES, name, late)
-            if other.scan(self._model, name, dirty[:1]).total or other.scan(self._model, name).total:
-                continue
-            if self._elsewhere(other, name) == self._elsewhere(self._evidence, name):
-                words = f"population {name}: all that it reports is {late} step{'s' if late > 1 else ''} late"
-                change = Change("off by one step", words, expected=0, low=late, high=late)
-                return [Candidate((change,), self._model, (), other)]
-        return []
-
-    def _most_are_right(self, evidence: Evidence, name: str, neurons: I64, samples: I64 | None) -> bool:
-        """Whether half of these neurons, and one, deviate nowhere: one of them may have a fault of its own."""
-        some = None if samples is None else neurons
-        wrong = evidence.scan(self._model, name, some, samples).dirty(evidence.quantities(name))
-        return wrong.size < neurons.size and wrong.size * 2 <= neurons.size
 
     def _one_by_one(self, name: str, quantity: str, stages: list[int], dirty: I64) -> I64:
         """Changes of single neurons; returns those that none explains."""
@@ -355,12 +289,12 @@ class _Diagnosing:
         if chosen.evidence is not None:
             self._evidence = chosen.evidence
         others = [c.changes[0].words for c in candidates[1:]] if fewest == 1 else []
-        # Of a spike computed from the last reset on hardly more is known than whether it is there; and of several
-        # changes, each found where it helps, one or two states each are found by chance.
-        if seen <= (2 * fewest if fewest > 1 or "v" not in self._evidence.quantities(name) else 1):
+        if seen <= BY_CHANCE * fewest:
             others.append(f"{'a single disturbance' if seen == 1 else f'{seen} disturbances'} of another kind")
         for change in chosen.changes:
-            self._findings.append(_finding(change, name, chosen.neurons, quantity, explained, total, first, tuple(others)))
+            self._findings.append(
+                _finding(change, name, chosen.neurons, quantity, explained, total, first, tuple(others))
+            )
         return True
 
     def _independent(self, name: str, quantity: str, neurons: I64, total: int) -> int:
