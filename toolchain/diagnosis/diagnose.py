@@ -36,9 +36,9 @@ PROBED_STATES = 60_000
 """Samples times steps with which changes of populations are tried before they are tested on all."""
 NEURONS_TRIED, FAILURES = 64, 6
 """Neurons of a population that are explained one by one, and after how many in a row without success no more are."""
-BY_CHANCE, FEW = 2, 6
-"""States that one change of thousands may explain by chance, and where other neurons of the population are explained by
-nothing: it is said then that they may be something else."""
+BY_CHANCE, FEW, MANY = 2, 6, 1000
+"""States that one change of thousands explains by chance; that prove little where nothing explains other neurons of the
+population; beyond which no second kind of change explains all."""
 STAGE = {"u": CURRENT, "v": VOLTAGE, "spikes": SPIKE}
 
 
@@ -217,12 +217,14 @@ class _Diagnosing:
     def _of_population(self, name: str, quantity: str, stages: list[int], dirty: I64) -> list[Candidate]:
         samples = self._probed(name, quantity)
         found = ConstantSearch(self._evidence, self._model, name, quantity, stages).for_population(dirty, samples)
+        # Where one constant fits so many states nothing else does: to look would only take time.
+        watched = self._evidence.watched(name, quantity)
+        states = self._evidence.scan(self._model, name).states(watched)
         projections = []
-        if CURRENT in stages:
+        if CURRENT in stages and not (found and quantity != "spikes" and states > MANY):
             projections = ProjectionSearch(self._evidence, self._model, name, quantity).find(dirty, samples)
         if found:
             # Half the threshold and twice the weights are the same where spikes alone were reported.
-            watched = self._evidence.watched(name, quantity)
             return found + [c for c in projections if not self._evidence.scan(c.model, name).states(watched)]
         found = projections
         # Of a neuron that never spikes these may be the same.

@@ -38,9 +38,9 @@ class ProjectionSearch:
         good: list[tuple[int, int, Candidate]] = []
         for synapses, change in self._changes():
             model = self._model.with_synapses(*synapses)
-            left = self._dirty(model, probes, samples)
-            # A fault of its own in one of the neurons must not hide that of the projection.
-            if left.size * 2 > probes.size or (left.size and probes.size == 1):
+            # A fault of its own in one of the neurons must not hide that of the projection. What fails in one sample
+            # fails in all, and most changes do.
+            if not all(self._most_are_right(model, probes, some) for some in (samples[:1], samples)):
                 continue
             left = self._dirty(model, None, self._evidence.all_samples)
             if np.setdiff1d(left, dirty).size or left.size * 2 > dirty.size:
@@ -53,6 +53,10 @@ class ProjectionSearch:
             return []
         best = min(g[:2] for g in good)
         return [candidate for *rank, candidate in good if tuple(rank) == best]
+
+    def _most_are_right(self, model: Model, probes: I64, samples: I64) -> bool:
+        wrong = self._dirty(model, probes, samples).size
+        return wrong * 2 <= probes.size and wrong < probes.size
 
     def _dirty(self, model: Model, neurons: I64 | None, samples: I64) -> I64:
         return self._evidence.scan(model, self._name, neurons, samples).dirty(self._watched)
