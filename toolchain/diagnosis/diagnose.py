@@ -217,11 +217,13 @@ class _Diagnosing:
     def _of_population(self, name: str, quantity: str, stages: list[int], dirty: I64) -> list[Candidate]:
         samples = self._probed(name, quantity)
         found = ConstantSearch(self._evidence, self._model, name, quantity, stages).for_population(dirty, samples)
-        # Where one constant fits so many states nothing else does: to look would only take time.
+        # Where one constant fits so many states nothing else does; and where v was reported it has tested what arrives
+        # before the spikes do.
         watched = self._evidence.watched(name, quantity)
-        states = self._evidence.scan(self._model, name).states(watched)
+        many = self._evidence.scan(self._model, name).states(watched) > MANY
+        sure = "v" in watched if quantity == "spikes" else many
         projections = []
-        if CURRENT in stages and not (found and quantity != "spikes" and states > MANY):
+        if CURRENT in stages and not (found and sure):
             projections = ProjectionSearch(self._evidence, self._model, name, quantity).find(dirty, samples)
         if found:
             # Half the threshold and twice the weights are the same where spikes alone were reported.
