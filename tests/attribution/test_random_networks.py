@@ -11,7 +11,8 @@ from hardware_targets.loihi.quantised import LoihiQuantised
 from hardware_targets.loihi.quantiser import round_at
 from hardware_targets.spinnaker.quantised import SpinnakerQuantised
 from hardware_targets.spinnaker.rounding import round_network
-from tests.attribution.cases import explain
+from tests.attribution.cases import DU, DV, LoihiCase, explain, voltage
+from tests.loihi.lava_step import Neuron, lava_step
 from tests.networks import SHAPES, random_network, random_spikes
 from tests.oracles.reference import simulate
 from toolchain.attribution.divergence import Contribution, Margins
@@ -20,7 +21,7 @@ from toolchain.attribution.explainer import Explainer
 from toolchain.attribution.typical import Picked, picked_spikes, typical_contributions
 from toolchain.deployment.abilities import ReplayingTarget
 from toolchain.deployment.target import Quantised, Target, find_target
-from toolchain.network import Network, Population, make_projection
+from toolchain.network import Network, NeuronConstants, Population, make_projection
 from toolchain.objective import Objective
 from toolchain.training.backends import make_engine
 
@@ -117,6 +118,42 @@ def test_margins_at_spikes_of_the_float_network_are_those_of_the_oracle(chip: st
             alone = sum(c.alone for c in margins.contributions if c.name.endswith("_weight"))
             change = (rounded.voltage[population][step, neuron] - course.voltage[population][step, neuron]) / theta
             assert alone == pytest.approx(change, abs=1e-5)
+
+
+def test_contributions_are_the_difference_of_both_oracles_margins_where_currents_wrap_and_voltages_clip() -> None:
+    """Weights of up to 254 * 2^7 of both signs: float margin by law 2, chip margin by Lava's own step, line by line."""
+    seen = {"wrapped_current": 0, "clipped_voltage": 0, "none": 0}
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(4, 14))
+        # Every second one has most of its input at once, and more of it excitatory.
+        weights = 2 * rng.integers(60, 128, n) * np.where(rng.random(n) < (0.2 if seed % 2 else 0.5), -1, 1)
+        slots, times = rng.integers(0, 4 if seed % 2 else 20, n), rng.integers(0, 4 if seed % 2 else 40, n)
+        vth = int(rng.integers(2_000, 131_071 if seed % 2 else 60_000))
+        case = LoihiCase(weights.astype(np.int32), slots, vth, exponent=int(rng.integers(4, 8)))
+        trained = case.trained(weight={i: float(w) * (1 << case.exponent) * 1.01 for i, w in enumerate(weights)})
+        for found, both in case.explain(trained, times):
+            constants = NeuronConstants.of(trained["h"], 1.0)
+            trio = float(constants.alpha), float(constants.beta), float(constants.gain)
+            arriving, own = list(zip(times.tolist(), range(n), strict=True)), both.chip["h"][0]
+            before = tuple(int(t) for t in own if t < found.step)
+            float_v = voltage(
+                trained.projections[0].weight[:, 0].astype(float), slots, arriving, trio, found.step, before
+            )
+            u = v = chip_v = 0
+            for t in range(found.step + 1):
+                here = int(
+                    sum(w << case.exponent for w, s, k in zip(weights, times, slots, strict=True) if s + 1 + k == t)
+                )
+                after = lava_step(Neuron(u, v, here), DU, DV)
+                u, v, chip_v = after.u, 0 if t in before else after.v, after.v
+            scale = 64 * vth
+            difference = (chip_v - (scale + 1)) / scale - (float_v / trained["h"].threshold - 1)
+            total = sum(c.value for c in found.contributions)
+            assert total == pytest.approx(difference, rel=1e-9, abs=1e-9)
+            for what in {what for _, what in found.overflows} or {"none"}:
+                seen[what] += 1
+    assert min(seen.values()) >= 3, seen
 
 
 def test_picked_spikes_are_spread_over_all_and_never_more_than_there_are() -> None:

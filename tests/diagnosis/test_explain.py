@@ -26,6 +26,7 @@ from toolchain.diagnosis.diagnose import diagnose
 from toolchain.diagnosis.findings import Diagnosis, Window
 from toolchain.diagnosis.window import window, with_arrivals
 from toolchain.errors import InputError
+from toolchain.report.diagnosis import diagnosis_section
 from toolchain.report.html import render_html
 from toolchain.spikes import SpikeTrains
 from toolchain.training.run_folder import RunFolder
@@ -161,6 +162,14 @@ def test_the_page_says_what_was_found_and_what_was_not_tested() -> None:
         "At step 5 u is 2 in the emulator and 9 in Lava; v is 5 in the emulator and 8 in Lava; spikes of the emulator: "
         "6; spikes of Lava: 5. The threshold is 7."
     )
+
+
+def test_a_device_that_did_not_differ_when_run_again_is_said_to_be_another_each_time() -> None:
+    network, spikes = random_network(4)
+    again = diagnose_integers(network, spikes, run_loihi(network, spikes))
+    words = "Run again, the samples that differed did not: Lava does not do the same each time."
+    assert words in diagnosis_section(again, "Lava")
+    assert words not in diagnosis_section(replace(the_diagnosis(), window=None), "Lava")
 
 
 def test_a_page_without_a_diagnosis_has_no_such_section() -> None:

@@ -12,6 +12,7 @@ which the replay equals every reported state of the neurons it is about.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from toolchain.diagnosis.constant_search import ConstantSearch
 from toolchain.diagnosis.event_search import EventSearch
 from toolchain.diagnosis.evidence import Evidence
 from toolchain.diagnosis.findings import Diagnosis, Finding, Unexplained
+from toolchain.diagnosis.late_records import LateRecords
 from toolchain.diagnosis.layers import merge_layers
 from toolchain.diagnosis.model import CURRENT, I64, QUANTITIES, SPIKE, VOLTAGE, Chip
 from toolchain.diagnosis.projection_search import ProjectionSearch
@@ -34,7 +36,9 @@ PROBED_STATES = 60_000
 """Samples times steps with which changes of populations are tried before they are tested on all."""
 NEURONS_TRIED, FAILURES = 64, 6
 """Neurons of a population that are explained one by one, and after how many in a row without success no more are."""
-RECORDS_LATE = (1, 2)
+BY_CHANCE, FEW, MANY = 2, 6, 1000
+"""States that one change of thousands explains by chance; that prove little where nothing explains other neurons of the
+population; beyond which no second kind of change explains all."""
 STAGE = {"u": CURRENT, "v": VOLTAGE, "spikes": SPIKE}
 
 
@@ -96,13 +100,17 @@ class _Diagnosing:
         self._model = evidence.chip.model
         self._findings: list[Finding] = []
         self._unexplained: list[Unexplained] = []
+        self._not_tried = 0
 
     def run(self) -> Diagnosis:
         states = deviating = 0
         untouched = self._evidence
         for cells in self._model.cells:
             if cells.constants and untouched.quantities(cells.name):
-                self._reports(cells.name)
+                found = LateRecords(self._evidence, self._model, cells.name).whole()
+                if found is not None:
+                    quantity, dirty, candidate = found
+                    self._accept(cells.name, quantity, dirty, [candidate])
         for cells in self._model.cells:
             if not cells.constants:
                 self._input(cells.name)
@@ -116,7 +124,7 @@ class _Diagnosing:
         deviating += sum(f.total for f in self._findings if f.cause == "input")
         model = self._evidence.chip.model
         return Diagnosis(
-            tuple(merge_layers(self._findings, model)),
+            tuple(self._doubted(f) for f in merge_layers(self._findings, model)),
             tuple(self._unexplained),
             self._evidence.n_samples,
             states,
@@ -124,6 +132,22 @@ class _Diagnosing:
             tuple(_not_available(self._evidence)),
             {s.name: _idle(self._evidence, s.source, s.exists) for s in model.synapses},
         )
+
+    def _doubted(self, finding: Finding) -> Finding:
+        """The same with what else it may be, where its source or its own population is not explained."""
+        more: list[str] = []
+        others = [u for u in self._unexplained if u.population == finding.population and u.quantity == finding.quantity]
+        if others and finding.neurons and finding.total <= FEW:
+            more.append(f"what is not explained in other neurons of {finding.population}")
+        if finding.projection is not None:
+            source = self._evidence.chip.model.projection(finding.projection).source
+            doubtful = {n for u in self._unexplained if u.population == source for n in u.neurons}
+            if finding.synapse is not None:
+                doubtful &= {finding.synapse[0]}
+            if doubtful:
+                whose = f"neuron {min(doubtful)} of {source}" if finding.synapse is not None else source
+                more.append(f"{whose} sends other spikes than it reports: its own states are not explained")
+        return replace(finding, alternatives=(*more, *finding.alternatives)) if more else finding
 
     def _input(self, name: str) -> None:
         """Spikes that a source reports are those of the input, or the input at another step."""
@@ -182,6 +206,9 @@ class _Diagnosing:
         size = self._model[name].size
         while dirty.size >= min(2, size):
             candidates = self._of_population(name, quantity, stages, dirty)
+            if size == 1 and CURRENT in stages:
+                # All that the one neuron does the population does: neither is the simpler cause.
+                candidates += SynapseSearch(self._evidence, self._model, name, 0, quantity).find()
             if not candidates or not self._accept(name, quantity, dirty, candidates):
                 break
             dirty = np.intersect1d(self._evidence.scan(self._model, name).dirty((quantity,)), dirty)
@@ -190,12 +217,23 @@ class _Diagnosing:
     def _of_population(self, name: str, quantity: str, stages: list[int], dirty: I64) -> list[Candidate]:
         samples = self._probed(name, quantity)
         found = ConstantSearch(self._evidence, self._model, name, quantity, stages).for_population(dirty, samples)
+        # Where one constant fits so many states nothing else does; and where v was reported it has tested what arrives
+        # before the spikes do.
+        watched = self._evidence.watched(name, quantity)
+        many = self._evidence.scan(self._model, name).states(watched) > MANY
+        sure = "v" in watched if quantity == "spikes" else many
+        projections = []
+        if CURRENT in stages and not (found and sure):
+            projections = ProjectionSearch(self._evidence, self._model, name, quantity).find(dirty, samples)
         if found:
-            return found
-        if CURRENT in stages:
-            found = ProjectionSearch(self._evidence, self._model, name, quantity).find(dirty, samples)
+            # Half the threshold and twice the weights are the same where spikes alone were reported.
+            return found + [c for c in projections if not self._evidence.scan(c.model, name).states(watched)]
+        found = projections
         # Of a neuron that never spikes these may be the same.
-        found = found + self._late_records(name, quantity)
+        records = LateRecords(self._evidence, self._model, name)
+        found = found + records.of(quantity)
+        if CURRENT in stages and (quantity == "spikes" or len(self._evidence.quantities(name)) > 1):
+            found += records.like_arrivals(dirty)
         if CURRENT in stages and not found:
             found = EventSearch(self._evidence, self._model, name, quantity).find(dirty)
         return found
@@ -207,60 +245,16 @@ class _Diagnosing:
         count = max(1, PROBED_STATES // self._evidence.n_steps)
         return self._evidence.all_samples[start : start + count]
 
-    def _late_records(self, name: str, quantity: str) -> list[Candidate]:
-        """A record of u or v that is late against the others.
-
-        Arrivals that are late look the same in u alone: v, which takes u as reported, tells the two apart.
-        """
-        before = self._evidence.scan(self._model, name).counts
-        if quantity == "spikes" or "v" not in before or not before["v"].any():
-            return []
-        for late in (steps for steps in RECORDS_LATE if steps < self._evidence.n_steps):
-            other = self._evidence.with_late((quantity,), name, late)
-            sample, _, neuron = self._evidence.scan(self._model, name).first["v"] or (0, 0, 0)
-            if other.scan(self._model, name, np.array([neuron]), np.array([sample])).total:
-                continue
-            after = other.scan(self._model, name).counts
-            if not after[quantity].any() and not after["v"].any():
-                words = f"population {name}: its {quantity} is recorded {late} step{'s' if late > 1 else ''} late"
-                change = Change("off by one step", words, expected=0, low=late, high=late)
-                return [Candidate((change,), self._model, (), other)]
-        return []
-
-    def _reports(self, name: str) -> None:
-        """Whether all that a population reports is late.
-
-        Where it rests at 0 that looks like late arrivals at it and early ones at its targets; so it is told from late
-        arrivals by what its targets do. Looked for in all populations before anything else is.
-        """
-        before = self._evidence.scan(self._model, name)
-        quantity = next((q for q in self._evidence.quantities(name) if before.counts[q].any()), None)
-        if quantity is None:
-            return
-        targets = {s.target for s in self._model.outgoing(name)} - {name}
-
-        def elsewhere(evidence: Evidence) -> int:
-            return sum(evidence.scan(self._model, t).total for t in targets if evidence.quantities(t))
-
-        for late in (steps for steps in RECORDS_LATE if steps < self._evidence.n_steps):
-            other = self._evidence.with_late(QUANTITIES, name, late)
-            sample, _, neuron = before.first[quantity] or (0, 0, 0)
-            here = np.array([neuron]), np.array([sample])
-            if other.scan(self._model, name, *here).total:
-                continue
-            if not other.scan(self._model, name).total and elsewhere(other) < elsewhere(self._evidence):
-                words = f"population {name}: all that it reports is {late} step{'s' if late > 1 else ''} late"
-                change = Change("off by one step", words, expected=0, low=late, high=late)
-                self._accept(name, quantity, before.dirty((quantity,)), [Candidate((change,), self._model, (), other)])
-                return
-
     def _one_by_one(self, name: str, quantity: str, stages: list[int], dirty: I64) -> I64:
         """Changes of single neurons; returns those that none explains."""
         left: list[int] = []
-        failures = 0
+        failures = self._not_tried = 0
+        if self._model[name].size == 1:
+            return dirty  # tried together
         for number, neuron in enumerate(dirty.tolist()):
             if failures >= FAILURES or number >= NEURONS_TRIED:
                 left += dirty[number:].tolist()
+                self._not_tried = dirty.size - number
                 break
             search = ConstantSearch(self._evidence, self._model, name, quantity, stages)
             found = search.for_neuron(neuron)
@@ -269,7 +263,7 @@ class _Diagnosing:
                 found = [w for c in found for w in dict.fromkeys((search.widen(c), c))]
             if CURRENT in stages:
                 found += SynapseSearch(self._evidence, self._model, name, neuron, quantity).find()
-            if not found and dirty.size == 1 and self._model[name].size > 1:
+            if not found and dirty.size == 1:
                 found = self._of_population(name, quantity, stages, dirty)
             if found and self._accept(name, quantity, np.array([neuron], dtype=np.int64), found):
                 failures = 0
@@ -294,13 +288,34 @@ class _Diagnosing:
         first = before.first[quantity]
         if not clean.size or first is None:
             return False
+        seen = self._independent(name, quantity, dirty, total)
         self._model = chosen.model
         if chosen.evidence is not None:
             self._evidence = chosen.evidence
-        others = tuple(c.changes[0].words for c in candidates[1:]) if fewest == 1 else ()
+        others = [c.changes[0].words for c in candidates[1:]] if fewest == 1 else []
+        if seen <= BY_CHANCE * fewest:
+            others.append(f"{'a single disturbance' if seen == 1 else f'{seen} disturbances'} of another kind")
         for change in chosen.changes:
-            self._findings.append(_finding(change, name, chosen.neurons, quantity, explained, total, first, others))
+            self._findings.append(
+                _finding(change, name, chosen.neurons, quantity, explained, total, first, tuple(others))
+            )
         return True
+
+    def _independent(self, name: str, quantity: str, neurons: I64, total: int) -> int:
+        """How many of the deviating states do not follow from others: those at which something arrived otherwise.
+
+        Where the current was not reported, one wrong arrival makes every later state wrong.
+        """
+        evidence = self._evidence
+        whole = evidence.arithmetic.channels == 1 or name in evidence.observed.currents
+        if quantity == "spikes" or ("u" in evidence.quantities(name) and whole):
+            return total
+        found = 0
+        for samples, some in self._evidence.parts(self._evidence.all_samples, neurons):
+            look = self._evidence.look(self._model, name, samples, some)
+            excess, _, tolerance = self._evidence.arithmetic.excess(look.constants, look.arrivals, look.reported)
+            found += int(np.count_nonzero(np.abs(excess) > tolerance))
+        return min(found, total) or total
 
     def _give_up(self, name: str, quantity: str, neurons: I64) -> None:
         """Say what is left, and no more than that."""
@@ -321,6 +336,8 @@ class _Diagnosing:
             f"{neuron} at step {step} of sample {self._evidence.numbers[sample]}; no change that was tried explains "
             "all of them"
         )
+        if self._not_tried:
+            text += f"; of these neurons {self._not_tried} {'was' if self._not_tried == 1 else 'were'} not tried alone"
         self._unexplained.append(
             Unexplained(name, quantity, tuple(int(n) for n in neurons), states, largest, first, text)
         )

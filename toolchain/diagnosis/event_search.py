@@ -100,12 +100,15 @@ class EventSearch:
         sent = self._evidence.events(synapses.source).unit.size
         sample, step, neuron = rows[0].tolist()
         where = f"first that of neuron {neuron} at step {step} of sample {self._evidence.numbers[sample]}"
+        assumed = synapses.source in self._evidence.assumed
         if sign < 0:
             units = np.unique(rows[:, 2])
             whose = f"all of neuron {units[0]}, " if units.size == 1 and len(rows) > 1 else ""
-            words = f"projection {synapses.name}: {len(rows)} of {sent} spikes do not arrive, {whose}{where}"
+            of = f"{sent} spikes of the emulator" if assumed else f"{sent} spikes"
+            words = f"projection {synapses.name}: {len(rows)} of {of} do not arrive, {whose}{where}"
             return Change("lost spikes", words, synapses.name, expected=0, low=len(rows), high=len(rows))
-        words = f"projection {synapses.name}: {len(rows)} spikes arrive that {synapses.source} does not report, {where}"
+        sender = f"{synapses.source} does not have in the emulator" if assumed else f"{synapses.source} does not report"
+        words = f"projection {synapses.name}: {len(rows)} spikes arrive that {sender}, {where}"
         return Change("spikes too many", words, synapses.name, expected=0, low=len(rows), high=len(rows))
 
 

@@ -45,7 +45,21 @@ def merge_layers(findings: Sequence[Finding], model: Model) -> list[Finding]:
             left = _join(
                 left, cells.name, incoming, f"population {cells.name}: all that it receives arrives {_steps(shift)}"
             )
-    return left
+    return _all_late(left, model)
+
+
+def _all_late(findings: list[Finding], model: Model) -> list[Finding]:
+    """A network that gets all of its input late does everything late, and looks like one that reports it late."""
+    sources = {c.name for c in model.cells if not c.constants}
+    inputs = [f for f in findings if f.cause == SHIFT and f.population in sources]
+    shifts = {f.low for f in inputs}
+    if {f.population for f in inputs} != sources or len(shifts) != 1:
+        return findings
+    (shift,) = shifts
+    if shift is None or shift < 0:
+        return findings
+    words = f"all that the device reports is {_steps(shift)}"
+    return [replace(f, alternatives=(*f.alternatives, words)) if f in inputs else f for f in findings]
 
 
 def _steps(shift: int | None) -> str:

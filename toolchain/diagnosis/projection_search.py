@@ -38,18 +38,25 @@ class ProjectionSearch:
         good: list[tuple[int, int, Candidate]] = []
         for synapses, change in self._changes():
             model = self._model.with_synapses(*synapses)
-            left = self._dirty(model, probes, samples)
-            # A fault of its own in one of the neurons must not hide that of the projection.
-            if left.size * 2 > probes.size or (left.size and probes.size == 1):
+            # A fault of its own in one of the neurons must not hide that of the projection. What fails in one sample
+            # fails in all, and most changes do.
+            if not all(self._most_are_right(model, probes, some) for some in (samples[:1], samples)):
                 continue
             left = self._dirty(model, None, self._evidence.all_samples)
             if np.setdiff1d(left, dirty).size or left.size * 2 > dirty.size:
+                continue
+            # What helps one neuron of several is a fault of that neuron.
+            if left.size and dirty.size - left.size < 2:
                 continue
             good.append((left.size, len(change), Candidate(change, model)))
         if not good:
             return []
         best = min(g[:2] for g in good)
         return [candidate for *rank, candidate in good if tuple(rank) == best]
+
+    def _most_are_right(self, model: Model, probes: I64, samples: I64) -> bool:
+        wrong = self._dirty(model, probes, samples).size
+        return wrong * 2 <= probes.size and wrong < probes.size
 
     def _dirty(self, model: Model, neurons: I64 | None, samples: I64) -> I64:
         return self._evidence.scan(model, self._name, neurons, samples).dirty(self._watched)
@@ -91,6 +98,7 @@ class ProjectionSearch:
         for bits in range(max(largest, 1).bit_length()):
             words = f"has its delay slots in {bits} bits, the higher ones lost; they go up to {largest}"
             yield (replace(one, slots=one.slots & ((1 << bits) - 1)),), (_change("delay clipped", one, words),)
+        yield from self._beyond(one, slots)
         step = self._evidence.arithmetic.weights[2]
         for sign, name in ((1, "positive"), (-1, "negative")):
             sizes = np.unique(sign * one.weight[one.exists])
@@ -100,6 +108,17 @@ class ProjectionSearch:
                 weight = np.minimum(one.weight, limit) if sign > 0 else np.maximum(one.weight, -limit)
                 change = _change("clipped weight", one, words, sign * int(sizes[0]), sign * limit)
                 yield (replace(one, weight=weight),), (change,)
+
+    def _beyond(self, one: Synapses, slots: I64) -> Iterator[tuple[tuple[Synapses, ...], tuple[Change, ...]]]:
+        """What carries delays beyond those that a core holds itself is late, early or absent."""
+        for least in slots[1:].tolist():
+            far = one.exists & (one.slots >= least)
+            for late, way in ((1, "late"), (-1, "early")):
+                words = f"arrives 1 step {way} where its delay slots are {least} or more"
+                change = _change("delay", one, words, 0, late)
+                yield (replace(one, slots=np.where(far, one.slots + late, one.slots)),), (change,)
+            words = f"does not arrive where its delay slots are {least} or more"
+            yield (replace(one, exists=one.exists & ~far),), (_change("lost spikes", one, words),)
 
 
 def _limits(sizes: I64, step: int) -> list[int]:

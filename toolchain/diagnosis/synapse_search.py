@@ -61,7 +61,8 @@ class SynapseSearch:
         found = found or self._rewrites(rewrites)
         if found:
             return found
-        several = self._several()
+        # Taking a synapse out may help more at first than moving it does, and lead nowhere: moves are tried alone, too.
+        several = self._several(moves_only=False) or self._several(moves_only=True)
         return [several] if several else self._everything()
 
     def _looked(self, model: Model) -> Look:
@@ -254,12 +255,12 @@ class SynapseSearch:
 
     # Several at once.
 
-    def _several(self) -> Candidate | None:
+    def _several(self, *, moves_only: bool) -> Candidate | None:
         """One change after the other, the one that leaves least first."""
         search, changed = self, []
         left = self._states(self._look)
         for _ in range(MOST_CHANGES):
-            best = search._best_step()
+            best = search._best_step(moves_only=moves_only)
             if best is None or best[0] >= left:
                 return None
             left, place, weight = best
@@ -275,13 +276,13 @@ class SynapseSearch:
     def _states(self, look: Look) -> int:
         return int(np.count_nonzero(differences(self._watched, look.reported, look.replayed)))
 
-    def _best_step(self) -> tuple[int, Place, int] | None:
+    def _best_step(self, *, moves_only: bool) -> tuple[int, Place, int] | None:
         """Of the places that look best: states that it leaves, place, weight."""
         weights, moves, _ = self._ranked(self._look)
         arithmetic = self._evidence.arithmetic
         excess, known, _ = arithmetic.excess(self._look.constants, self._look.arrivals, self._look.reported)
         tried: list[tuple[Place, int]] = []
-        for place in weights:
+        for place in [] if moves_only else weights:
             train = self._train(place, place.slot) * known[:, :, 0]
             amounts = excess[:, :, 0][train > 0]
             synapses = self._incoming[place.projection]

@@ -16,7 +16,7 @@ def waterfall_chart(index: int, attribution: Attribution) -> Markup:
 
     Contributions too small to be seen, below a thousandth of the largest, are drawn as one.
     """
-    largest = max(abs(c.value) for c in attribution.contributions)
+    largest = max((abs(c.value) for c in attribution.contributions), default=0.0)
     drawn = [c for c in attribution.contributions if abs(c.value) >= 1e-3 * largest]
     steps = [(WORDS[c.name], 100 * c.value, "split" if c.name in attribution.decisive else "same") for c in drawn]
     rest = 100 * (sum(c.value for c in attribution.contributions) - sum(c.value for c in drawn))

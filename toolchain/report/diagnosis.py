@@ -23,6 +23,11 @@ def diagnosis_section(diagnosis: Diagnosis | None, device: str, key: str = "char
         return ""
     parts = [f"<p>{escaped(diagnosis.sentence)} Each step was replayed from what {escaped(device)} reported of "]
     parts.append("the step before, so that only the neurons at fault deviate, not those that they reach.</p>\n")
+    if diagnosis.equal:
+        # Validation runs the samples that differ again, to have their traces.
+        parts.append(
+            f"<p>Run again, the samples that differed did not: {escaped(device)} does not do the same each time.</p>\n"
+        )
     if diagnosis.findings:
         items = "".join(f"<li>{escaped(f.text)}{_others(f)}</li>" for f in diagnosis.findings)
         parts.append(f'<ul class="findings">{items}</ul>\n')
