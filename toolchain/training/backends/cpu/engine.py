@@ -61,7 +61,7 @@ class CpuEngine:
         learn_tau: Collection[str] | None = None,
     ) -> None:
         output = network.readout
-        _check_objective(network, objective, targets, steps)
+        check_objective(network, objective, targets, steps)
         self.network, self.steps, self.max_slot, self.min_slope = network, steps, max_slot, min_slope
         self.graph: EventGraph = build_event_graph(network)
         self._learns_tau = _learning_neurons(network, self.graph, learn_tau or ())
@@ -273,7 +273,8 @@ class CpuEngine:
             list(self._pool.map(function, range(count)))
 
 
-def _check_objective(network: Network, objective: Objective, targets: F32 | None, steps: int) -> None:
+def check_objective(network: Network, objective: Objective, targets: F32 | None, steps: int) -> None:
+    """Raise InputError if an objective does not fit the output population, or targets are missing or misshapen."""
     output = network.readout
     if objective.spiking != (output.kind == "lif"):
         wanted = "lif" if objective.spiking else "leaky_readout"
