@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.training.backends.genn.building import build_and_load, model_folder
 from toolchain.training.backends.genn.description import (
     ModelDescription,
     NeuronModel,
@@ -15,12 +16,9 @@ from toolchain.training.backends.genn.description import (
     ProjectionPart,
     SynapseModel,
 )
-from toolchain.training.backends.genn.building import build
 from toolchain.training.backends.genn.installation import Installation
 
 NUMPY_TYPES = {"scalar": np.float32, "uint8_t": np.uint8, "uint16_t": np.uint16, "uint32_t": np.uint32}
-ARRIVALS = "arrivals"
-"""Name of the postsynaptic model: what arrives in a step is handed to the neuron, which keeps the current itself."""
 
 
 class Program:
@@ -28,7 +26,7 @@ class Program:
 
     Raises
     ------
-    DependencyError
+    MissingDependencyError
         If the model cannot be built or loaded.
     """
 
@@ -37,7 +35,7 @@ class Program:
         self._dynamic = {p.name: {name for name, _ in p.model.dynamic} for p in description.populations}
         self._model = _describe_to_pygenn(description, installation)
         self._groups: dict[str, Any] = {**self._model.neuron_populations, **self._model.synapse_populations}
-        build(self._model, description, installation, cache)
+        build_and_load(self._model, model_folder(cache, description.digest(), installation), installation)
 
     def run(self, first: int, count: int) -> None:
         """Steps `first` to `first + count` of a sample (`neuron_code`)."""
@@ -125,7 +123,7 @@ def _describe_to_pygenn(description: ModelDescription, installation: Installatio
         init_weight_update,
     )
 
-    model = GeNNModel("float", f"delayline_{description.digest()}", backend=installation.code, **installation.options)
+    model = GeNNModel("float", f"delayline_{description.digest()}", backend=installation.generator, **installation.options)
     # Time is counted in steps: every constant in ms is in the neurons' own.
     model.dt = 1.0
     model.batch_size = description.batch
@@ -141,6 +139,7 @@ def _describe_to_pygenn(description: ModelDescription, installation: Installatio
                 np.zeros(part.items[array.name], dtype=NUMPY_TYPES[array.type])
             )
         populations[part.name] = group
+    # What arrives in a step is handed to the neuron, which keeps the current itself.
     arrivals = init_postsynaptic("DeltaCurr")
     synapses = {part.model: _synapse_model(part.model) for part in description.projections}
     total = create_custom_update_model(
