@@ -122,6 +122,16 @@ class QuantiseSection(Section):
     forward: Literal["rounded", "emulator"] = "rounded"
 
 
+class GennSection(Section):
+    """Of the backend ``genn``: what GeNN generates code for, and how many samples run at once, all that fit if left out.
+
+    Another backend has no use for it, and lets it be: a recipe for a GPU trains on a laptop with --backend cpu.
+    """
+
+    code: Literal["auto", "cuda", "hip", "cpu"] = "auto"
+    samples_at_once: Annotated[int, Field(ge=1)] | None = None
+
+
 class TrainingRecipe(Section):
     """How to learn.
 
@@ -133,7 +143,8 @@ class TrainingRecipe(Section):
     weights of neurons that were silent for an epoch.
     """
 
-    backend: Literal["cpu"] = "cpu"
+    backend: Literal["cpu", "genn"] = "cpu"
+    genn: GennSection = GennSection()
     readout: Reading = "exp_weighted_average"
     loss: LossName = "cross_entropy"
     epochs: Annotated[int, Field(ge=0, le=100_000)] = 50

@@ -22,7 +22,7 @@ from toolchain.training.backends.genn.description import ModelDescription, Popul
 from toolchain.training.backends.genn.outcome import Outcome
 from toolchain.training.backends.genn.program import Program
 
-FIRST_ROOM = 64
+FIRST_ROOM = 128
 """Spikes of a neuron and sample that a tape holds at first."""
 F32 = NDArray[np.float32]
 
