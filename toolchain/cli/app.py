@@ -63,7 +63,9 @@ def train(
     ] = None,
     backend: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(metavar="NAME", help="What trains: cpu, or genn for GPUs (docs/genn.md); that of the recipe if left out."),
+        typer.Option(
+            metavar="NAME", help="What trains: cpu, or genn for GPUs (docs/genn.md); that of the recipe if left out."
+        ),
     ] = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the completed recipe and stop.")] = False,
     dry_run: Annotated[

@@ -44,7 +44,8 @@ def run(
     if resume is not None:
         if recipe_name or overrides or seeds or backend:
             raise InputError(
-                f"--resume {resume}: takes no RECIPE, --set, --backend or --seeds, the run's recipe is frozen; leave them out"
+                f"--resume {resume}: takes no RECIPE, --set, --backend or --seeds, the run's recipe is frozen; leave "
+                "them out"
             )
         if resume.is_file():
             sweep = load_sweep(resume)

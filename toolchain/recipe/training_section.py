@@ -123,7 +123,7 @@ class QuantiseSection(Section):
 
 
 class GennSection(Section):
-    """Of the backend ``genn``: what GeNN generates code for, and how many samples run at once, all that fit if left out.
+    """Of the backend ``genn``: what GeNN generates code for, and how many samples run at once, else all that fit.
 
     Another backend has no use for it, and lets it be: a recipe for a GPU trains on a laptop with --backend cpu.
     """

@@ -64,7 +64,7 @@ class CpuEngine:
         check_objective(network, objective, targets, steps)
         self.network, self.steps, self.max_slot, self.min_slope = network, steps, max_slot, min_slope
         self.graph: EventGraph = build_event_graph(network)
-        self._learns_tau = _learning_neurons(network, self.graph, learn_tau or ())
+        self._learns_tau = learning_neurons(network, self.graph, learn_tau or ())
         self._layout: Layout = build_layout(
             self.graph, self.graph.neurons(output), output.kind == "leaky_readout", _sparse(network), self._learns_tau
         )
@@ -324,8 +324,8 @@ def _neuron_arrays(
     return neurons, tau_syn
 
 
-def _learning_neurons(network: Network, graph: EventGraph, names: Collection[str]) -> NDArray[np.bool_]:
-    """Which neurons belong to the populations with these names."""
+def learning_neurons(network: Network, graph: EventGraph, names: Collection[str]) -> NDArray[np.bool_]:
+    """Which neurons belong to the populations with these names; raises InputError if one has no time constants."""
     found = np.zeros(graph.n_neurons, dtype=np.bool_)
     simulated = [p for p in network.populations if p.kind != "spike_source"]
     for name in names:

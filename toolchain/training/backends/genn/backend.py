@@ -18,6 +18,7 @@ from toolchain.training.backends.genn.description import ModelDescription
 from toolchain.training.backends.genn.engine import GennEngine
 from toolchain.training.backends.genn.installation import Installation, find_installation
 from toolchain.training.backends.genn.memory import Plan, plan
+from toolchain.training.backends.genn.program import Program
 from toolchain.training.backends.genn.session import FIRST_ROOM
 
 MOST_STEPS = 2**23 - 1
@@ -114,13 +115,11 @@ def make_genn_engine(
         steps,
         max_slot=max_slot,
         objective=objective,
-        installation=prepared.installation,
+        load=lambda model: Program(model, prepared.installation, cache_folder("genn")),
         batch=prepared.plan.at_once,
-        cache=cache_folder("genn"),
         targets=targets,
         min_slope=min_slope,
         constants=constants,
         rates=rates,
         learn_tau=learn_tau,
     )
-

@@ -48,7 +48,7 @@ def describe(
     populations = []
     for population in network.populations:
         model = _model(population, network, learn_tau)
-        params = {"Steps": steps, "Batch": batch, "Words": -(-population.size // WORD)}
+        params: dict[str, float] = {"Steps": steps, "Batch": batch, "Words": -(-population.size // WORD)}
         params |= {"Single": int(population.single_spike), "Floor": float(np.float32(min_slope))}
         populations.append(
             PopulationPart(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +14,11 @@ from toolchain.objective import Objective
 from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
 from toolchain.training.backends import BatchGradient, RateTarget, Responses, Trace
-from toolchain.training.backends.cpu.engine import check_objective
+from toolchain.training.backends.cpu.engine import check_objective, learning_neurons
 from toolchain.training.backends.cpu.observation import with_observed
 from toolchain.training.backends.genn.describe import describe
-from toolchain.training.backends.genn.installation import Installation
 from toolchain.training.backends.genn.outcome import Judge, Outcome
-from toolchain.training.backends.genn.program import Program
-from toolchain.training.backends.genn.session import Chunk, Session, cut
+from toolchain.training.backends.genn.session import Chunk, Loader, Session, cut
 
 F32 = NDArray[np.float32]
 
@@ -32,9 +28,8 @@ class GennEngine:
 
     Parameters
     ----------
-    installation : GeNN, and what it generates code for
+    load : makes a described model one that runs
     batch : samples that run at once on the device; the gradient of a larger batch is the same
-    cache : folder of compiled models
     others : as of `make_engine`
 
     Raises
@@ -52,9 +47,8 @@ class GennEngine:
         *,
         max_slot: int,
         objective: Objective,
-        installation: Installation,
+        load: Loader,
         batch: int,
-        cache: Path,
         targets: F32 | None = None,
         min_slope: float = 0.05,
         constants: Mapping[str, NeuronConstants] | None = None,
@@ -64,6 +58,7 @@ class GennEngine:
         check_objective(network, objective, targets, steps)
         self.network, self.steps, self.max_slot = network, steps, max_slot
         self.graph: EventGraph = build_event_graph(network)
+        learning_neurons(network, self.graph, learn_tau or ())
         self._learn_tau = sorted(set(learn_tau or ()))
         self._rates = dict(rates or {})
         self._judge = Judge(objective, targets, network.readout.size, steps, network.dt_ms)
@@ -83,7 +78,7 @@ class GennEngine:
                 slots=slots,
                 room=room,
             ),
-            partial(Program, installation=installation, cache=cache),
+            load,
         )
         self.set_constants(constants or {})
         self.set_parameters(self._weights, flatten(network, "delay"))

@@ -79,8 +79,8 @@ def find_installation(code: Code = "auto") -> Installation:
         found = code
     if found not in built:
         raise MissingDependencyError(
-            f"backend genn: PyGeNN {version} was built for {', '.join(built) or 'nothing'}, not for {found}; install it "
-            f"again with {'CUDA_PATH' if found == 'cuda' else 'HIP_PATH'} set, or give training.genn.code auto"
+            f"backend genn: PyGeNN {version} was built for {', '.join(built) or 'nothing'}, not for {found}; install "
+            f"it again with {'CUDA_PATH' if found == 'cuda' else 'HIP_PATH'} set, or give training.genn.code auto"
         )
     _require_compiler(found)
     if found == "cpu":

@@ -71,11 +71,12 @@ def _of_projection(part: ProjectionPart, model: ModelDescription) -> list[Buffer
     index = 0 if part.pairs is None else 4 * (held + pre)
     # Spikes and events that it works on, and what it hands to either side.
     passing = 4 * model.batch * (post + (pre if part.feedback else 0) + 2 * (pre + 1))
+    waiting = 4 * model.batch * part.delays * post if part.delays > 1 else 0
     return [
         Buffer(part.of, "weights and delays", shared * held + index),
         Buffer(part.of, "gradients of each sample", own * held * model.batch),
         Buffer(part.of, "gradients of the batch", own * held if model.batch > 1 else 0),
-        Buffer(part.of, "arrivals, over the longest delay", (4 * part.delays * post * model.batch if part.delays > 1 else 0) + passing),
+        Buffer(part.of, "arrivals, over the longest delay", waiting + passing),
     ]
 
 
@@ -135,8 +136,8 @@ def plan(
     if single:
         if at_once is not None and at_once > 1:
             raise InputError(
-                f"recipe training.genn.samples_at_once: {at_once}, but what GeNN generates for processors runs one sample "
-                "at a time; leave it out"
+                f"recipe training.genn.samples_at_once: {at_once}, but what GeNN generates for processors runs one "
+                "sample at a time; leave it out"
             )
         return planned(1)
     most = _largest(fits, batch)

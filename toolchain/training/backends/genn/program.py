@@ -123,7 +123,9 @@ def _describe_to_pygenn(description: ModelDescription, installation: Installatio
         init_weight_update,
     )
 
-    model = GeNNModel("float", f"delayline_{description.digest()}", backend=installation.generator, **installation.options)
+    model = GeNNModel(
+        "float", f"delayline_{description.digest()}", backend=installation.generator, **installation.options
+    )
     # Time is counted in steps: every constant in ms is in the neurons' own.
     model.dt = 1.0
     model.batch_size = description.batch

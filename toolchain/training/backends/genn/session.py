@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,49 @@ from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
 from toolchain.training.backends.cpu.engine import adjoint_coupling
 from toolchain.training.backends.genn.bits import most_spikes, spike_bits, tape_of
-from toolchain.training.backends.genn.description import ModelDescription, PopulationPart
+from toolchain.training.backends.genn.description import ModelDescription, PopulationPart, ProjectionPart
 from toolchain.training.backends.genn.outcome import Outcome
-from toolchain.training.backends.genn.program import Program
 
 FIRST_ROOM = 128
 """Spikes of a neuron and sample that a tape holds at first."""
+ADDED_UP = ("Guarded", "TauMem", "TauSyn")
+"""Variables of neurons that add up over the samples of a batch."""
 F32 = NDArray[np.float32]
+
+
+class Runnable(Protocol):
+    """A described model that runs; arrays are copied to where it does."""
+
+    @property
+    def description(self) -> ModelDescription:
+        """What it was made of."""
+
+    def run(self, first: int, count: int) -> None:
+        """Steps `first` to `first + count` of a sample (`neuron_code`)."""
+
+    def set_dynamic(self, name: str, value: int) -> None:
+        """Set a dynamic constant of all populations that have it."""
+
+    def put(self, part: PopulationPart, name: str, values: NDArray[Any], slot: int | None = None) -> None:
+        """Fill a variable or an array of a population, or the part of an array that belongs to a slot."""
+
+    def fill(self, part: PopulationPart, name: str, value: float) -> None:
+        """Set all items of a variable."""
+
+    def take(self, part: PopulationPart, name: str, slot: int | None = None) -> NDArray[Any]:
+        """A variable (batch, neurons) or an array of a population, or the part of an array that belongs to a slot."""
+
+    def put_synapses(self, part: ProjectionPart, name: str, values: NDArray[Any]) -> None:
+        """Set a shared variable of all synapses, in canonical order."""
+
+    def take_sums(self, part: ProjectionPart) -> tuple[F32, F32]:
+        """`SumI` and `SumD` of all synapses in canonical order, added over the batch; they are 0 afterwards."""
+
+    def close(self) -> None:
+        """Free its memory."""
+
+
+Loader = Callable[[ModelDescription], Runnable]
 
 
 @dataclass(frozen=True)
@@ -52,7 +89,7 @@ class Session:
         graph: EventGraph,
         steps: int,
         describe: Callable[[int, int], ModelDescription],
-        load: Callable[[ModelDescription], Program],
+        load: Loader,
     ) -> None:
         self._network, self._graph, self._steps = network, graph, steps
         self._describe, self._load = describe, load
@@ -60,6 +97,8 @@ class Session:
         self._weights: dict[str, F32] = {}
         self._slots_of: dict[str, NDArray[np.int64]] = {}
         self._constants: dict[str, NeuronConstants] = {}
+        self._sums: dict[str, tuple[F32, F32]] = {}
+        self._neuron_sums: dict[tuple[str, str], NDArray[np.float64]] = {}
         self._program = load(describe(self._room, self._slots))
         self._name_parts()
 
@@ -79,6 +118,14 @@ class Session:
         self._slots = max(slots, self._slots)
         while self._room < room:
             self._room = min(2 * self._room, self._steps)
+        # What samples of this batch have added up so far is kept.
+        self._sums = self.sums()
+        self._neuron_sums = {
+            (part.of, v.name): self.neuron_sums(part.of, v.name)
+            for part in self._simulated
+            for v in part.model.variables
+            if v.name in ADDED_UP
+        }
         self._program.close()
         self._program = self._load(self._describe(self._room, self._slots))
         self._name_parts()
@@ -182,14 +229,19 @@ class Session:
 
     def sums(self) -> dict[str, tuple[F32, F32]]:
         """Sums of lambda_I and of lambda_I - lambda_V at arrivals since they were taken last, by projection."""
-        return {p.of: self._program.take_sums(p) for p in self._program.description.projections}
+        found = {}
+        for part in self._program.description.projections:
+            of_i, of_d = self._program.take_sums(part)
+            before = self._sums.pop(part.of, None)
+            found[part.of] = (of_i, of_d) if before is None else (of_i + before[0], of_d + before[1])
+        return found
 
     def neuron_sums(self, population: str, name: str) -> NDArray[np.float64]:
         """A variable that adds up over samples, over the batch too, (n_neurons,); it is 0 afterwards."""
         part = self._parts[population]
         total = self._program.take(part, name).reshape(-1, part.size).sum(axis=0, dtype=np.float64)
         self._program.fill(part, name, 0)
-        return np.asarray(total)
+        return np.asarray(total + self._neuron_sums.pop((population, name), 0.0))
 
     def _name_parts(self) -> None:
         parts = self._program.description.populations
@@ -218,12 +270,12 @@ def _units(spikes: SpikeTrains, first: int, size: int) -> SpikeTrains:
         return spikes
     chosen = (spikes.units >= first) & (spikes.units < first + size)
     before = np.concatenate(([0], np.cumsum(chosen)))
-    return SpikeTrains(spikes.times[chosen], spikes.units[chosen] - np.int32(first), before[spikes.offsets], size, spikes.n_steps)
+    return SpikeTrains(
+        spikes.times[chosen], spikes.units[chosen] - np.int32(first), before[spikes.offsets], size, spikes.n_steps
+    )
 
 
-def cut(
-    spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None, size: int
-) -> list[Chunk]:
+def cut(spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None, size: int) -> list[Chunk]:
     """Cut a batch into what runs at once."""
     chunks = []
     for start in range(0, spikes.n_samples, size):
