@@ -8,8 +8,8 @@ alone. Where PyGeNN is installed, `tests/training/genn/test_installed.py` shows 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable
 from typing import Any
 
 from pycparser import c_ast
@@ -18,8 +18,11 @@ from pycparser.c_parser import CParser
 from toolchain.training.backends.genn.description import NeuronModel, SynapseModel
 
 TYPES = {"int": int, "uint8_t": int, "uint16_t": int, "uint32_t": int, "scalar": float}
-FUNCTIONS = {"min", "max"}
-"""Of GeNN's standard library, those that are used."""
+FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min}
+"""Of GeNN's standard library, what is used."""
+Names = dict[str, Any]
+"""Values of what a snippet knows, and of its locals."""
+Run = Callable[[Names, Names], Any]
 
 
 class Code:
@@ -36,7 +39,6 @@ class Code:
     def __init__(self, text: str, known: set[str], mutable: set[str], calls: set[str], *, expression: bool) -> None:
         # GeNN 5.4 scans `>>` as two signs.
         assert ">>" not in text, "GeNN does not parse >>"
-        assert "&" not in text.replace("&&", "").replace(") & ", ")").replace("] & ", "]"), "GeNN knows no addresses"
         self._known, self._mutable, self._calls = known, mutable, calls
         self.locals: set[str] = set()
         self.read: set[str] = set()
@@ -44,84 +46,130 @@ class Code:
         body = f"return {text};" if expression else text
         tree = CParser().parse(f"{typedefs} int f(void) {{ {body} }}")
         items = tree.ext[-1].body.block_items or []
-        self.python = "\n".join(self._statements(items, "")) or "pass"
+        self.run: Run = self._block(items)
 
-    def _statements(self, items: list[Any], indent: str) -> Iterator[str]:
-        for item in items:
-            if isinstance(item, c_ast.Decl):
-                value = self._expression(item.init)
-                assert item.name not in self.locals | self._known, f"{item.name} is declared twice"
-                self.locals.add(item.name)
-                kind = item.type.type.names[0]
-                yield f"{indent}L[{item.name!r}] = {TYPES[kind].__name__}({value})"
-            elif isinstance(item, c_ast.Assignment):
-                yield f"{indent}{self._target(item.lvalue)} {item.op} {self._expression(item.rvalue)}"
-            elif isinstance(item, c_ast.If):
-                yield f"{indent}if {self._expression(item.cond)}:"
-                yield from self._statements(item.iftrue.block_items or [], indent + " ") if item.iftrue else ()
-                yield f"{indent} pass"
-                if item.iffalse is not None:
-                    yield f"{indent}else:"
-                    inside = item.iffalse
-                    items_else = inside.block_items or [] if isinstance(inside, c_ast.Compound) else [inside]
-                    yield from self._statements(items_else, indent + " ")
-                    yield f"{indent} pass"
-            elif isinstance(item, c_ast.FuncCall):
-                yield f"{indent}{self._expression(item)}"
-            elif isinstance(item, c_ast.Return):
-                yield f"{indent}L['result'] = {self._expression(item.expr)}"
-            else:
-                raise AssertionError(f"statement of kind {type(item).__name__}")
+    def _block(self, items: list[Any]) -> Run:
+        """Statements one after another."""
+        each = [self._statement(item) for item in items]
 
-    def _target(self, node: Any) -> str:
-        name = node.name.name if isinstance(node, c_ast.ArrayRef) else node.name
+        def run(state: Names, local: Names) -> None:
+            for one in each:
+                one(state, local)
+
+        return run
+
+    def _statement(self, item: Any) -> Run:
+        if isinstance(item, c_ast.Compound):
+            return self._block(item.block_items or [])
+        if isinstance(item, c_ast.Decl):
+            value, kind = self._value(item.init), TYPES[item.type.type.names[0]]
+            name = str(item.name)
+            assert name not in self.locals | self._known, f"{name} is declared twice"
+            self.locals.add(name)
+            return lambda s, n: n.update({name: kind(value(s, n))})
+        if isinstance(item, c_ast.Assignment):
+            return self._assignment(item)
+        if isinstance(item, c_ast.If):
+            condition, then = self._value(item.cond), self._statement(item.iftrue)
+            other = self._block([]) if item.iffalse is None else self._statement(item.iffalse)
+            return lambda s, n: then(s, n) if condition(s, n) else other(s, n)
+        if isinstance(item, (c_ast.FuncCall, c_ast.Return)):
+            result = self._value(item if isinstance(item, c_ast.FuncCall) else item.expr)
+            return lambda s, n: n.update({"result": result(s, n)})
+        raise AssertionError(f"statement of kind {type(item).__name__}")
+
+    def _assignment(self, item: Any) -> Run:
+        change, value = ASSIGNMENTS[item.op], self._value(item.rvalue)
+        target = item.lvalue
+        name = str(target.name.name if isinstance(target, c_ast.ArrayRef) else target.name)
         assert name in self._mutable | self.locals, f"{name} is written, and may not be"
-        return self._expression(node)
+        if isinstance(target, c_ast.ArrayRef):
+            index = self._value(target.subscript)
 
-    def _expression(self, node: Any) -> str:
+            def into_array(s: Names, n: Names) -> None:
+                at = _inside(index(s, n))
+                s[name][at] = change(s[name][at], value(s, n))
+
+            return into_array
+        of_local = name in self.locals
+
+        def into_name(s: Names, n: Names) -> None:
+            names = n if of_local else s
+            names[name] = change(names[name], value(s, n))
+
+        return into_name
+
+    def _value(self, node: Any) -> Callable[[Names, Names], Any]:
         if isinstance(node, c_ast.Constant):
-            return str(node.value).rstrip("uf")
+            number = int(node.value.rstrip("u"))
+            return lambda s, n: number
         if isinstance(node, c_ast.ID):
-            if node.name in self.locals:
-                return f"L[{node.name!r}]"
-            assert node.name in self._known, f"{node.name} is not declared"
-            self.read.add(node.name)
-            return f"S[{node.name!r}]"
+            name = str(node.name)
+            if name in self.locals:
+                return lambda s, n: n[name]
+            assert name in self._known, f"{name} is not declared"
+            self.read.add(name)
+            return lambda s, n: s[name]
         if isinstance(node, c_ast.ArrayRef):
-            return f"{self._expression(node.name)}[inside({self._expression(node.subscript)})]"
+            array, index = self._value(node.name), self._value(node.subscript)
+            return lambda s, n: array(s, n)[_inside(index(s, n))]
         if isinstance(node, c_ast.Cast):
-            return f"{TYPES[node.to_type.type.type.names[0]].__name__}({self._expression(node.expr)})"
+            kind, inner = TYPES[node.to_type.type.type.names[0]], self._value(node.expr)
+            return lambda s, n: kind(inner(s, n))
         if isinstance(node, c_ast.TernaryOp):
-            parts = (self._expression(n) for n in (node.iftrue, node.cond, node.iffalse))
-            return "({} if {} else {})".format(*parts)
+            condition, then, other = (self._value(part) for part in (node.cond, node.iftrue, node.iffalse))
+            return lambda s, n: then(s, n) if condition(s, n) else other(s, n)
         if isinstance(node, c_ast.UnaryOp):
-            assert node.op in ("-", "!"), node.op
-            return f"({'not ' if node.op == '!' else '-'}{self._expression(node.expr)})"
+            assert node.op in ("-", "!"), f"operator {node.op}: GeNN knows no addresses"
+            inner = self._value(node.expr)
+            return (lambda s, n: -inner(s, n)) if node.op == "-" else (lambda s, n: not inner(s, n))
         if isinstance(node, c_ast.BinaryOp):
-            left, right = self._expression(node.left), self._expression(node.right)
-            if node.op == "/" and not re.search(r"slope|total", left + right):
-                return f"({left} // {right})"
-            op = {"&&": "and", "||": "or"}.get(node.op, node.op)
-            return f"({left} {op} {right})"
+            left, right = self._value(node.left), self._value(node.right)
+            # What C does not look at is not looked at here either.
+            if node.op == "&&":
+                return lambda s, n: left(s, n) and right(s, n)
+            if node.op == "||":
+                return lambda s, n: left(s, n) or right(s, n)
+            operation = OPERATIONS[node.op]
+            return lambda s, n: operation(left(s, n), right(s, n))
         if isinstance(node, c_ast.FuncCall):
-            name = node.name.name
-            assert name in FUNCTIONS | self._calls, f"function {name}"
-            arguments = ", ".join(self._expression(a) for a in node.args.exprs)
-            return f"{name}({arguments})" if name in FUNCTIONS else f"S[{name!r}]({arguments})"
+            name = str(node.name.name)
+            assert name in self._calls or name in FUNCTIONS, f"function {name}"
+            given, fixed = [self._value(argument) for argument in node.args.exprs], FUNCTIONS.get(name)
+            return lambda s, n: (fixed or s[name])(*(argument(s, n) for argument in given))
         raise AssertionError(f"expression of kind {type(node).__name__}")
-
-    def compiled(self) -> Callable[[dict[str, Any], dict[str, Any]], None]:
-        """Function of what is known (S) and of locals (L)."""
-        scope: dict[str, Any] = {"inside": _inside}
-        lines = "\n".join(" " + line for line in self.python.splitlines())
-        exec(f"def f(S, L):\n{lines}", scope)
-        found: Callable[[dict[str, Any], dict[str, Any]], None] = scope["f"]
-        return found
 
 
 def _inside(index: int) -> int:
+    assert isinstance(index, int), "an index is no integer"
     assert index >= 0, "an index is negative"
     return index
+
+
+def _divided(a: Any, b: Any) -> Any:
+    return a // b if isinstance(a, int) and isinstance(b, int) else a / b
+
+
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": _divided,
+    "%": operator.mod,
+    "<<": operator.lshift,
+    "&": operator.and_,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+ASSIGNMENTS: dict[str, Callable[[Any, Any], Any]] = {
+    "=": lambda old, new: new,
+    "+=": operator.add,
+    "-=": operator.sub,
+}
 
 
 class NeuronCode:

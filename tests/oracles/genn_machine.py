@@ -15,8 +15,8 @@ from toolchain.training.backends.genn.description import ModelDescription, Popul
 class _Population:
     def __init__(self, part: PopulationPart, batch: int, history: int) -> None:
         self.part, code = part, NeuronCode(part.model)
-        self.step, self.on_spike = code.step.compiled(), code.on_spike.compiled()
-        self.spikes_if = code.spikes_if.compiled() if code.spikes_if else None
+        self.step, self.on_spike = code.step.run, code.on_spike.run
+        self.spikes_if = code.spikes_if.run if code.spikes_if else None
         self.batch = batch
         self.constants: dict[str, Any] = {**part.params, **{name: 0 for name, _ in part.model.dynamic}}
         self.arrays: dict[str, list[float]] = {a.name: [0] * part.items[a.name] for a in part.model.arrays}
@@ -60,9 +60,7 @@ class _Population:
 class _Projection:
     def __init__(self, part: ProjectionPart, source: _Population, target: _Population) -> None:
         self.part, self.source, self.target, code = part, source, target, SynapseCode(part.model)
-        self.on_spike, self.event_if, self.on_event = (
-            c.compiled() for c in (code.on_spike, code.event_if, code.on_event)
-        )
+        self.on_spike, self.event_if, self.on_event = (c.run for c in (code.on_spike, code.event_if, code.on_event))
         pre, post = np.nonzero(np.ones(part.shape)) if part.pairs is None else part.pairs
         self.pairs = list(zip(pre.tolist(), post.tolist(), strict=True))
         self.of: dict[int, list[int]] = {}

@@ -144,7 +144,6 @@ class TrainingRecipe(Section):
     """
 
     backend: Literal["cpu", "genn"] = "cpu"
-    genn: GennSection = GennSection()
     readout: Reading = "exp_weighted_average"
     loss: LossName = "cross_entropy"
     epochs: Annotated[int, Field(ge=0, le=100_000)] = 50
@@ -170,6 +169,7 @@ class TrainingRecipe(Section):
     early_stop: EarlyStopSection | None = None
     validation: ValidationSection | None = None
     quantise: QuantiseSection | None = None
+    genn: GennSection = GennSection()
 
     @model_validator(mode="before")
     @classmethod

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from toolchain.training.backends.genn.installation import Installation
 
 FINISHED = "finished"
 LOG = "build.log"
+FAILURES = (RuntimeError, ValueError, LookupError, OSError, MemoryError, subprocess.SubprocessError)
+"""What GeNN raises: exceptions of its C++ as Python has them, and those of calling make."""
 
 
 def model_folder(cache: Path, digest: str, installation: Installation) -> Path:
@@ -69,8 +72,7 @@ def build_and_load(model: Any, folder: Path, installation: Installation) -> None
             with _said_into(log):
                 model.build(str(folder), never_rebuild=finished)
                 model.load()
-        except Exception as error:
-            # GeNN raises what its C++ does: RuntimeError, CalledProcessError of make and others.
+        except FAILURES as error:
             raise MissingDependencyError(_explained(log, error, installation)) from error
         write_atomically(folder / FINISHED, b"")
 
