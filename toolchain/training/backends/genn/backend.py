@@ -19,6 +19,7 @@ from toolchain.training.backends.genn.engine import GennEngine
 from toolchain.training.backends.genn.installation import Installation, find_installation
 from toolchain.training.backends.genn.memory import Plan, plan
 from toolchain.training.backends.genn.program import Program
+from toolchain.training.backends.genn.ranks import find_ranks
 from toolchain.training.backends.genn.session import FIRST_ROOM
 
 MOST_STEPS = 2**23 - 1
@@ -122,4 +123,5 @@ def make_genn_engine(
         constants=constants,
         rates=rates,
         learn_tau=learn_tau,
+        ranks=find_ranks(),
     )

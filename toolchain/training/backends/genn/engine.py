@@ -18,6 +18,7 @@ from toolchain.training.backends.cpu.engine import check_objective, learning_neu
 from toolchain.training.backends.cpu.observation import with_observed
 from toolchain.training.backends.genn.describe import describe
 from toolchain.training.backends.genn.outcome import Judge, Outcome
+from toolchain.training.backends.genn.ranks import Alone, Ranks
 from toolchain.training.backends.genn.session import Chunk, Loader, Session, cut
 
 F32 = NDArray[np.float32]
@@ -30,6 +31,7 @@ class GennEngine:
     ----------
     load : makes a described model one that runs
     batch : samples that run at once on the device; the gradient of a larger batch is the same
+    ranks : processes that share the samples of each batch; None for this one alone
     others : as of `make_engine`
 
     Raises
@@ -54,6 +56,7 @@ class GennEngine:
         constants: Mapping[str, NeuronConstants] | None = None,
         rates: Mapping[str, RateTarget] | None = None,
         learn_tau: Collection[str] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         check_objective(network, objective, targets, steps)
         self.network, self.steps, self.max_slot = network, steps, max_slot
@@ -61,6 +64,7 @@ class GennEngine:
         learning_neurons(network, self.graph, learn_tau or ())
         self._learn_tau = sorted(set(learn_tau or ()))
         self._rates = dict(rates or {})
+        self._ranks: Ranks = ranks or Alone()
         self._judge = Judge(objective, targets, network.readout.size, steps, network.dt_ms)
         self._tau_syn: dict[str, F32] = {}
         self._weights = flatten(network, "weight")
@@ -111,52 +115,58 @@ class GennEngine:
         observed: Observed | None = None,
     ) -> BatchGradient:
         """See `Engine.gradients`; raises InputError if `observed` is of other samples or populations."""
-        chunks = self._chunks(spikes.select(samples), labels[samples], observed)
+        chunks = self._own(spikes.select(samples), labels[samples], observed)
         if self._rates:
             outcomes, counts = self._forward_all(chunks)
-            self._set_push(counts.sum(axis=0) / samples.size)
+            counts = self._ranks.add(counts)
+            self._set_push(counts / samples.size)
             for slot, found in enumerate(outcomes):
                 self._session.backward(slot, found)
                 self._session.idle()
         else:
-            outcomes, parts = [], []
+            outcomes, counts = [], np.zeros(self.graph.n_neurons, dtype=np.int64)
             for chunk in chunks:
                 self._forward(chunk)
                 outcomes.append(self._judged(chunk, 0))
-                parts.append(self._counts(chunk, 0))
+                counts += self._counts(chunk, 0)
                 self._session.backward(0, outcomes[-1])
-            counts = np.concatenate(parts)
-        weight, delay = self._take_gradients(samples.size)
+            counts = self._ranks.add(counts)
         every = [one for found in outcomes for one in found]
-        right = sum(one.prediction == label for one, label in zip(every, labels[samples], strict=True))
+        expected = [label for chunk in chunks for label in chunk.labels]
+        right = sum(one.prediction == label for one, label in zip(every, expected, strict=True))
         lifs = [p.name for p in self.network.of_kind("lif")]
+        guarded = sum(self._session.neuron_sums(name, "Guarded").sum() for name in lifs)
+        loss, correct, floored = self._ranks.add(np.array([sum(one.loss for one in every), right, guarded]))
+        weight, delay = self._take_gradients(samples.size)
         return BatchGradient(
-            float(np.mean([one.loss for one in every])),
-            int(right),
+            float(loss / samples.size),
+            int(correct),
             weight,
             delay,
             self._take_tau("TauMem", samples.size),
             self._take_tau("TauSyn", samples.size),
-            counts.sum(axis=0),
-            int(sum(self._session.neuron_sums(name, "Guarded").sum() for name in lifs)),
+            counts,
+            int(floored),
         )
 
     def respond(self, spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None = None) -> Responses:
         """See `Engine.respond`; raises InputError if `observed` is of other samples or populations."""
         found: list[Outcome] = []
         counts = np.zeros(self.graph.n_neurons, dtype=np.int64)
-        for chunk in self._chunks(spikes, labels, observed):
+        for chunk in self._own(spikes, labels, observed):
             self._forward(chunk)
             found += self._judged(chunk, 0)
-            counts += self._counts(chunk, 0).sum(axis=0)
+            counts += self._counts(chunk, 0)
             self._session.idle()
-        loss, prediction = [one.loss for one in found], [one.prediction for one in found]
-        return Responses(np.array(loss, dtype=np.float64), np.array(prediction, dtype=np.int64), counts)
+        loss, prediction = np.zeros(spikes.n_samples), np.zeros(spikes.n_samples, dtype=np.int64)
+        own = slice(self._ranks.index, None, self._ranks.count)
+        loss[own], prediction[own] = [one.loss for one in found], [one.prediction for one in found]
+        return Responses(self._ranks.add(loss), self._ranks.add(prediction), self._ranks.add(counts))
 
     def trace(self, spikes: SpikeTrains, sample: int) -> Trace:
         """See `Engine.trace`."""
         own = spikes.select(np.array([sample]))
-        (chunk,) = self._chunks(own, np.zeros(1, dtype=np.int64), None)
+        (chunk,) = cut(own, np.zeros(1, dtype=np.int64), None, np.zeros(1, dtype=np.int64), 1)
         self._forward(chunk)
         found: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         for population in self.network.populations:
@@ -182,7 +192,8 @@ class GennEngine:
         """Free the memory of the device."""
         self._session.close()
 
-    def _chunks(self, spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None) -> list[Chunk]:
+    def _own(self, spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None) -> list[Chunk]:
+        """The samples of a batch that are this rank's, every n-th, cut to what runs at once."""
         if spikes.n_units != self.graph.n_sources or spikes.n_steps != self.steps:
             raise NetworkError(
                 f"spikes of {spikes.n_units} units over {spikes.n_steps} steps do not fit a network with "
@@ -190,7 +201,8 @@ class GennEngine:
             )
         if observed is not None:
             with_observed(spikes, observed, self.network, self.graph)
-        return cut(spikes, labels, observed, self._session.batch)
+        own = np.arange(self._ranks.index, spikes.n_samples, self._ranks.count)
+        return cut(spikes, labels, observed, own, self._session.batch)
 
     def _forward(self, chunk: Chunk, slot: int = 0) -> bool:
         """Run a chunk, with longer tapes where they are too short; returns whether they had to grow."""
@@ -202,17 +214,17 @@ class GennEngine:
 
     def _forward_all(self, chunks: list[Chunk]) -> tuple[list[list[Outcome]], NDArray[np.int64]]:
         """Run all chunks, each in a slot of its own."""
-        self._session.hold(slots=len(chunks))
+        self._session.hold(slots=max(1, len(chunks)))
         while True:
-            outcomes, counts, grown = [], [], False
+            outcomes, counts, grown = [], np.zeros(self.graph.n_neurons, dtype=np.int64), False
             for slot, chunk in enumerate(chunks):
                 # Longer tapes are empty ones: what other slots hold is gone, and all are run again.
                 grown |= self._forward(chunk, slot)
                 outcomes.append(self._judged(chunk, slot))
-                counts.append(self._counts(chunk, slot))
+                counts += self._counts(chunk, slot)
                 self._session.idle()
             if not grown:
-                return outcomes, np.concatenate(counts)
+                return outcomes, counts
 
     def _judged(self, chunk: Chunk, slot: int) -> list[Outcome]:
         output, n = self.network.readout, chunk.labels.size
@@ -225,11 +237,11 @@ class GennEngine:
         ]
 
     def _counts(self, chunk: Chunk, slot: int) -> NDArray[np.int64]:
-        """Spikes of each neuron in each sample, (n_samples, n_neurons)."""
-        counts = np.zeros((chunk.labels.size, self.graph.n_neurons), dtype=np.int64)
+        """Spikes of each neuron over the samples of a chunk, (n_neurons,)."""
+        counts = np.zeros(self.graph.n_neurons, dtype=np.int64)
         for population in self.network.of_kind("lif"):
-            found = self._session.counts(population.name, slot)
-            counts[:, self.graph.neurons(population)] = found[: chunk.labels.size]
+            found = self._session.counts(population.name, slot)[: chunk.labels.size]
+            counts[self.graph.neurons(population)] = found.sum(axis=0)
         return counts
 
     def _set_push(self, mean_spikes: NDArray[np.float64]) -> None:
@@ -247,7 +259,7 @@ class GennEngine:
             offset += projection.n_synapses
             if projection.n_synapses == 0:
                 continue
-            of_i, of_d = sums[projection.name]
+            of_i, of_d = (self._ranks.add(part) for part in sums[projection.name])
             tau = np.broadcast_to(self._tau_syn[projection.target], projection.weight.shape)
             own = tau.ravel() if projection.mask is None else tau[projection.mask]
             weight[here] = -own * of_i / np.float32(batch)
@@ -257,6 +269,6 @@ class GennEngine:
     def _take_tau(self, name: str, batch: int) -> F32:
         gradient = np.zeros(self.graph.n_neurons, dtype=np.float32)
         for population in self._learn_tau:
-            total = self._session.neuron_sums(population, name)
+            total = self._ranks.add(self._session.neuron_sums(population, name))
             gradient[self.graph.neurons(self.network[population])] = total / (2 * batch)
         return gradient

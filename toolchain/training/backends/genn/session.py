@@ -275,11 +275,13 @@ def _units(spikes: SpikeTrains, first: int, size: int) -> SpikeTrains:
     )
 
 
-def cut(spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None, size: int) -> list[Chunk]:
-    """Cut a batch into what runs at once."""
+def cut(
+    spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None, samples: NDArray[np.int64], size: int
+) -> list[Chunk]:
+    """Cut these samples of a batch into what runs at once, `size` of them."""
     chunks = []
-    for start in range(0, spikes.n_samples, size):
-        chosen = np.arange(start, min(start + size, spikes.n_samples))
+    for start in range(0, samples.size, size):
+        chosen = samples[start : start + size]
         seen = None if observed is None else {name: s.select(chosen) for name, s in observed.spikes.items()}
         voltage = None if observed is None or observed.readout_v is None else observed.readout_v[chosen]
         chunks.append(Chunk(spikes.select(chosen), labels[chosen], seen, voltage))
