@@ -32,9 +32,32 @@ def run(
     json: bool,
     backend: str | None = None,
 ) -> Any:
-    """Train, or say what would be trained."""
+    """Train, or say what would be trained; as one of several processes where an MPI launcher started them."""
+    from toolchain.training.backends.genn.folders import own_folders
+    from toolchain.training.backends.genn.ranks import find_ranks
+
+    ranks = find_ranks()
+    with own_folders(ranks, runs, resume) as folders:
+        result = _run(
+            recipe_name, overrides, folders.runs, folders.resume, seeds, threads, print_config, dry_run, json, backend
+        )
+    return result if ranks.index == 0 else None
+
+
+def _run(
+    recipe_name: str | None,
+    overrides: list[str],
+    runs: Path,
+    resume: Path | None,
+    seeds: int | None,
+    threads: int | None,
+    print_config: bool,
+    dry_run: bool,
+    json: bool,
+    backend: str | None,
+) -> Any:
     from toolchain.training.chip import complete_recipe
-    from toolchain.training.engines import say_backend
+    from toolchain.training.engines import require_one_process, say_backend
     from toolchain.training.run_folder import RunFolder, create_run_folder
     from toolchain.training.sweep import create_sweep, load_sweep
     from toolchain.training.trainer import prepare
@@ -61,6 +84,7 @@ def run(
         chosen = [f"training.backend={backend}"] if backend else []
         recipe = read_recipe(find_recipe(recipe_name), [*overrides, *chosen])
     recipe = complete_recipe(recipe)
+    require_one_process(recipe)
     if print_config:
         return recipe.model_dump(mode="json", by_alias=True) if json else recipe.dump().rstrip()
     if dry_run:

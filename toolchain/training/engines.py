@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolchain.datasets import Dataset
+from toolchain.errors import InputError
 from toolchain.network import Network
 from toolchain.recipe import Recipe
 from toolchain.training.backends import Engine, GennOptions, RateTarget, make_engine
@@ -65,3 +66,15 @@ def say_backend(recipe: Recipe, dataset: Dataset, network: Network) -> str | Non
         learn_tau=learning_populations(recipe),
     )
     return str(prepared)
+
+
+def require_one_process(recipe: Recipe) -> None:
+    """Raise InputError if several processes were started together and the backend does not share batches."""
+    from toolchain.training.backends.genn.ranks import find_ranks
+
+    count = find_ranks().count
+    if recipe.training.backend != "genn" and count > 1:
+        raise InputError(
+            f"backend {recipe.training.backend}: {count} processes were started together, and it trains in one, with "
+            "threads; start one, or give --backend genn"
+        )

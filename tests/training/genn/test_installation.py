@@ -13,7 +13,7 @@ import pytest
 
 from toolchain.errors import MissingDependencyError
 from toolchain.training.backends.genn import installation
-from toolchain.training.backends.genn.gpu import Gpu, first_gpu
+from toolchain.training.backends.genn.gpu import Gpu, find_gpu
 from toolchain.training.backends.genn.installation import Code, find_installation
 
 Install = Callable[..., None]
@@ -92,15 +92,16 @@ def test_gpus(
     with pytest.raises(MissingDependencyError, match=f"{compiler} is not found"):
         find_installation(code)
     monkeypatch.setattr("shutil.which", lambda name: name)
-    monkeypatch.setattr(installation, "first_gpu", lambda kind: "its driver sees no GPU")
-    with pytest.raises(MissingDependencyError, match=f"no GPU for {code}: its driver sees no GPU"):
+    monkeypatch.setattr(installation, "find_gpu", lambda kind, index: "its driver sees none")
+    with pytest.raises(MissingDependencyError, match=f"no GPU for {code}: its driver sees none"):
         find_installation(code)
     assert find_installation("auto").code == "cpu"
-    monkeypatch.setattr(installation, "first_gpu", lambda kind: Gpu("G", 2**30))
+    monkeypatch.setattr(installation, "find_gpu", lambda kind, index: Gpu("G", 2**30))
     codes: tuple[Code, ...] = (code, "auto")
     for asked in codes:
         found = find_installation(asked)
         assert (found.code, found.generator, found.where) == (code, code, "G")
+    assert find_installation(code, 3).options == {"manual_device_id": 3}
 
 
 class Driver:
@@ -137,13 +138,17 @@ class Driver:
 
 @pytest.mark.parametrize(("code", "prefix"), [("cuda", "cu"), ("hip", "hip")])
 def test_a_driver_is_asked(code: str, prefix: str) -> None:
-    assert first_gpu(code, lambda library: Driver(prefix, 2)) == Gpu("A GPU", 80 * 2**30)
-    assert first_gpu(code, lambda library: Driver(prefix, 0)) == "its driver sees no GPU"
-    assert first_gpu(code, lambda library: Driver(prefix, 1, 35)) == "its driver does not start (error 35)"
+    assert find_gpu(code, 1, lambda library: Driver(prefix, 2)) == Gpu("A GPU", 80 * 2**30)
+    assert find_gpu(code, 0, lambda library: Driver(prefix, 0)) == "its driver sees none"
+    assert (
+        find_gpu(code, 2, lambda library: Driver(prefix, 2))
+        == "its driver sees 2, and this is process 3 of this machine"
+    )
+    assert find_gpu(code, 0, lambda library: Driver(prefix, 1, 35)) == "its driver does not start (error 35)"
 
     def missing(library: str) -> Any:
         raise OSError(library)
 
-    found = first_gpu(code, missing)
+    found = find_gpu(code, 0, missing)
     assert isinstance(found, str)
     assert found.endswith("is not installed")

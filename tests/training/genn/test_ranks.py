@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -102,3 +103,83 @@ def test_a_launcher_without_mpi4py(monkeypatch: pytest.MonkeyPatch) -> None:
             find_ranks()
     finally:
         find_ranks.cache_clear()
+
+
+needs_mpi = pytest.mark.skipif(
+    shutil.which("mpirun") is None or importlib.util.find_spec("mpi4py") is None, reason="needs mpirun and mpi4py"
+)
+
+
+def mpirun(count: int, *command: str) -> subprocess.CompletedProcess[str]:
+    """Start Python that often; more processes than cores, and as root, if need be."""
+    environment = {
+        **os.environ,
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]),
+    }
+    return subprocess.run(
+        ["mpirun", "-n", str(count), sys.executable, *command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@needs_mpi
+def test_two_processes_add_and_end_together(tmp_path: Path) -> None:
+    """Sums are equal on both; an error of one ends both, with its exit code."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "import numpy as np\n"
+        "from toolchain.errors import NetworkError\n"
+        "from toolchain.training.backends.genn.folders import own_folders\n"
+        "from toolchain.training.backends.genn.ranks import find_ranks\n"
+        "ranks = find_ranks()\n"
+        "total = ranks.add(np.array([1.5, 0.1], np.float32) * (1 + ranks.index))\n"
+        "Path(sys.argv[1], f'{ranks.index}').write_text(repr((ranks.count, total.tolist())))\n"
+        "with own_folders(ranks, Path('runs'), None) as folders:\n"
+        "    print('folder', folders.runs)\n"
+        "    if ranks.index == 1 and len(sys.argv) > 2:\n"
+        "        raise NetworkError('of rank 1')\n"
+        "    ranks.add(np.zeros(1))\n"
+    )
+    done = mpirun(2, str(script), str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "folder runs\n"
+    first, second = ((tmp_path / str(rank)).read_text() for rank in range(2))
+    expected = (np.float32(1.5) + np.float32(3), np.float32(0.1) + np.float32(0.1) * np.float32(2))
+    assert first == second == repr((2, [float(value) for value in expected]))
+    failed = mpirun(2, str(script), str(tmp_path), "fail")
+    assert failed.returncode == 2
+    assert "rank 1: NetworkError: of rank 1" in failed.stderr
+
+
+@needs_mpi
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
+    """By the command line, resumed too; needs PyGeNN."""
+    pytest.importorskip("pygenn", reason="PyGeNN is not installed")
+    overrides = ["--set", "training.epoch_samples=320", "--set", "training.batch_size=20", "--set", "training.epochs=2"]
+    command = ["-m", "toolchain.cli", "train", "yin_yang", "--backend", "genn", *overrides, "--runs"]
+    lines = []
+    for count in (1, 2):
+        done = mpirun(count, *command, str(tmp_path / f"of_{count}"))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("test ") == 1
+        (run,) = (tmp_path / f"of_{count}").iterdir()
+        lines.append([json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()])
+    for one, two in zip(*lines, strict=True):
+        assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-5)
+        assert two["valid_accuracy"] == one["valid_accuracy"]
+    before = (run / "checkpoints" / "last.safetensors").read_bytes()
+    resumed = mpirun(2, "-m", "toolchain.cli", "train", "--resume", str(run))
+    assert resumed.returncode == 0, resumed.stderr
+    assert (run / "checkpoints" / "last.safetensors").read_bytes() == before
+    assert sorted(path.name for path in (tmp_path / "of_2").iterdir()) == [run.name]

@@ -67,7 +67,7 @@ def prepare_backend(
         raise NetworkError(
             f"network: samples of {steps} steps, and GeNN counts {MOST_STEPS}; use longer steps or --backend cpu"
         )
-    installation = installation or find_installation(options.code)
+    installation = installation or find_installation(options.code, find_ranks().device)
 
     def described(samples: int, slots: int) -> ModelDescription:
         return describe(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from toolchain.errors import MissingDependencyError
-from toolchain.training.backends.genn.gpu import Gpu, first_gpu
+from toolchain.training.backends.genn.gpu import Gpu, find_gpu
 
 Code = Literal["auto", "cuda", "hip", "cpu"]
 CODES: tuple[str, ...] = get_args(Code)
@@ -52,8 +52,12 @@ class Installation:
         return self.gpu.name if self.gpu else "one core of this machine"
 
 
-def find_installation(code: Code = "auto") -> Installation:
-    """What there is to generate `code` for; `auto` takes the first GPU that GeNN was built for, else the processor.
+def find_installation(code: Code = "auto", device: int = 0) -> Installation:
+    """What there is to generate `code` for; `auto` takes a GPU that GeNN was built for, else the processor.
+
+    Parameters
+    ----------
+    device : number of the GPU
 
     Raises
     ------
@@ -74,7 +78,7 @@ def find_installation(code: Code = "auto") -> Installation:
         )
     built = [ours for ours, theirs in GENERATORS.items() if theirs in generators]
     if code == "auto":
-        found = next((c for c in built if c != "cpu" and not isinstance(first_gpu(c), str)), "cpu")
+        found = next((c for c in built if c != "cpu" and not isinstance(find_gpu(c, device), str)), "cpu")
     else:
         found = code
     if found not in built:
@@ -86,10 +90,10 @@ def find_installation(code: Code = "auto") -> Installation:
     if found == "cpu":
         # Without it GeNN compiles what it generates without any optimisation (facts: 3.7 times slower).
         return Installation(version, found, None, {"optimize_code": True})
-    gpu = first_gpu(found)
+    gpu = find_gpu(found, device)
     if isinstance(gpu, str):
         raise MissingDependencyError(f"backend genn: no GPU for {found}: {gpu}; give training.genn.code cpu")
-    return Installation(version, found, gpu)
+    return Installation(version, found, gpu, {"manual_device_id": device})
 
 
 def _require_compiler(code: str) -> None:

@@ -179,6 +179,15 @@ def _describe_to_pygenn(description: ModelDescription, installation: Installatio
     return model
 
 
+def _preferences(installation: Installation) -> dict[str, Any]:
+    """Options of the generator, with CUDA told that its device is chosen by number; HIP knows no other way."""
+    if installation.code != "cuda":
+        return installation.options
+    from pygenn.cuda_backend import DeviceSelect
+
+    return {**installation.options, "device_select_method": DeviceSelect.MANUAL}
+
+
 def _zeros(part: PopulationPart) -> dict[str, float]:
     return {name: 0.0 for name, _ in part.model.dynamic}
 
