@@ -6,6 +6,8 @@ Runs on the GPU that GeNN was built for where there is one; DELAYLINE_GENN=cuda,
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from toolchain.training.backends import Engine, GennOptions, RateTarget, make_en
 from toolchain.training.backends.genn.installation import CODES, Installation, find_installation
 
 STEPS = 80
+ROOT = os.pathsep.join([str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")])
 CODE: Any = os.environ.get("DELAYLINE_GENN", "auto")
 assert CODE in CODES
 
@@ -116,3 +119,44 @@ def test_gradients_on_the_networks_of_the_exactness_tests(
     for kind in ("weight", "delay"):
         expected = getattr(ours, kind)
         np.testing.assert_allclose(getattr(theirs, kind), expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
+
+
+@pytest.mark.slow
+def test_memory_is_what_was_planned(genn: Installation, tmp_path: Path) -> None:
+    """By what the process grows when a model of 400 MB is loaded; on a GPU its host copies, which are as large."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import resource, sys\n"
+        "import numpy as np\n"
+        "from pathlib import Path\n"
+        "from toolchain.network import Network, Population, make_projection\n"
+        "from toolchain.training.backends.genn.describe import describe\n"
+        "from toolchain.training.backends.genn.installation import find_installation\n"
+        "from toolchain.training.backends.genn.memory import device_bytes\n"
+        "from toolchain.training.backends.genn.program import Program\n"
+        "def network(n):\n"
+        "    populations = (Population('in', 'spike_source', n), Population('h', 'lif', n),\n"
+        "                   Population('out', 'leaky_readout', 20))\n"
+        "    mask = np.random.default_rng(0).random((n, n)) < 0.1\n"
+        "    return Network(1.0, populations, (make_projection('in', 'h', np.ones((n, n))),\n"
+        "        make_projection('h', 'h', np.ones((n, n)), 0.0, mask), make_projection('h', 'out', np.ones((n, 20)))))\n"
+        "def load(n, slots):\n"
+        "    model = describe(network(n), 2000, max_slot=62, min_slope=0.05, learn_tau=['h'], batch=1, slots=slots,\n"
+        "                     room=500)\n"
+        "    return Program(model, find_installation(sys.argv[2]), Path(sys.argv[1])), device_bytes(model)\n"
+        "def resident():\n"
+        "    return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize()\n"
+        "load(10, 1)[0].close()\n"
+        "network(3000)\n"
+        "before = resident()\n"
+        "program, planned = load(3000, 3)\n"
+        "for part in program.description.populations:\n"
+        "    for array in part.model.arrays:\n"
+        "        program.take(part, array.name)\n"
+        "print(resident() - before, planned)\n"
+    )
+    command = [sys.executable, str(script), str(tmp_path), CODE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": ROOT})
+    grown, planned = (int(word) for word in done.stdout.split())
+    assert planned > 300e6
+    assert 0.9 * planned < grown < 1.3 * planned
