@@ -15,6 +15,8 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +72,16 @@ def measure(prepared: Prepared, genn: Installation) -> list[Row]:
     cpu, ours = TrainingStep(prepared, prepared.engine()), TrainingStep(prepared, engine)
     print(f"spikes and gradients: {_agreement(cpu, ours)}")
     peers: dict[str, Callable[[], object]] = {"backend cpu, one thread": cpu}
-    if importlib.util.find_spec("ml_genn") is not None:
-        peers[f"mlGeNN {_version()}"] = MlGenn(prepared)
-    else:
-        print("mlGeNN is not installed here: its row is left out")
-    steps = {"": ours, **peers}
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(REPEATS):
-        for name, step in steps.items():
-            step()
-            times[name].append(clock(step))
+    times: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        if importlib.util.find_spec("ml_genn") is not None:
+            peers[f"mlGeNN {metadata.version('ml_genn')}"] = stack.enter_context(MlGenn(prepared))
+        else:
+            print("mlGeNN is not installed here: its row is left out")
+        for _ in range(REPEATS):
+            for name, step in {"": ours, **peers}.items():
+                step()
+                times.setdefault(name, []).append(clock(step))
     medians = {name: 1e3 * statistics.median(found) / w.batch for name, found in times.items()}
     return [smaller_is_better("train_genn", medians[""], medians[name], "ms a sample", name) for name in peers]
 
@@ -107,12 +109,6 @@ def _agreement(cpu: TrainingStep, ours: TrainingStep) -> str:
             f"{same} of {spikes.n_samples} samples have equal spikes, gradients within {max(off):.2g}"
         )
     return f"{same} of {spikes.n_samples} samples have equal spikes, and gradients within {max(off):.1g} of the largest"
-
-
-def _version() -> str:
-    from importlib import metadata
-
-    return metadata.version("ml_genn")
 
 
 class MlGenn:
@@ -172,6 +168,12 @@ class MlGenn:
             self._compiled.__enter__()
         finally:
             os.chdir(before)
+
+    def __enter__(self) -> MlGenn:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._compiled.__exit__(*error)
 
     def __call__(self) -> None:
         """Train on the batch, one sample after another."""
