@@ -3,7 +3,7 @@
 
 .POSIX:
 .SUFFIXES:
-.PHONY: help setup demo test test-all lint bench constraints clean
+.PHONY: help setup demo test test-all lint bench bench-genn constraints clean
 
 RUN = .venv/bin/python -m
 PEERS = 1
@@ -53,6 +53,9 @@ lint: setup  ## ruff and mypy
 
 bench: setup  ## run the benchmarks; PEERS=0 without the other training frameworks
 	@PEERS=$(PEERS) $(RUN) tests.benchmarks
+
+bench-genn: setup  ## the GeNN backend beside the cpu backend and mlGeNN, where they are installed in .venv
+	@$(RUN) tests.benchmarks.genn
 
 constraints:  ## resolve all dependencies again; UPGRADE=--upgrade for the newest of each
 	@uv=$$($(SETUP) --print-uv) && \

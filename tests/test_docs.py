@@ -74,7 +74,7 @@ def test_recipe_of_the_reference_is_complete_and_correct() -> None:
 def test_keys_of_every_part_of_training_are_explained() -> None:
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     parts = [s for name, s in vars(training_section).items() if name.endswith("Section") and name != "Section"]
-    assert len(parts) == 7
+    assert len(parts) == 8
     for part in parts:
         for name, field in part.model_fields.items():
             assert re.search(rf"[`{{ .]{field.alias or name}[`:]", page), (part.__name__, name)

@@ -49,6 +49,7 @@ FULL: dict[str, Any] = {
         "validation": {"fraction": 0.25},
         "max_slot": 62,
         "quantise": {"from_epoch": 1},
+        "genn": {"code": "auto", "samples_at_once": 8},
     },
     "deployment": {"target": "loihi2"},
 }
@@ -69,6 +70,7 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "WarmUpSection": ("training", "schedule", "warm_up"),
     "EarlyStopSection": ("training", "early_stop"),
     "QuantiseSection": ("training", "quantise"),
+    "GennSection": ("training", "genn"),
     "ValidationSection": ("training", "validation"),
     "DeploymentRecipe": ("deployment",),
 }

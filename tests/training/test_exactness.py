@@ -19,9 +19,9 @@ from toolchain.training.backends import BatchGradient, make_engine
 
 
 def run_engine(
-    case: Case, dt: float, objective: Objective, learn_tau: tuple[str, ...] = ()
+    case: Case, dt: float, objective: Objective, learn_tau: tuple[str, ...] = (), backend: str = "cpu"
 ) -> tuple[Network, BatchGradient]:
-    """The CPU backend on a grid of `dt`."""
+    """A backend on a grid of `dt`."""
     network, spikes = cases.on_grid(case, dt)
     targets = None
     if objective.reading == "trace":
@@ -30,7 +30,7 @@ def run_engine(
         targets = np.zeros((2, *target.shape), dtype=np.float32)
         targets[LABEL] = target
     engine = make_engine(
-        "cpu",
+        backend,
         network,
         spikes.n_steps,
         max_slot=network.max_slot,

@@ -61,6 +61,12 @@ def train(
         Optional[int],  # noqa: UP045
         typer.Option(min=1, help="Threads; one per core if left out. The result does not depend on it."),
     ] = None,
+    backend: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="NAME", help="What trains: cpu, or genn for GPUs (docs/genn.md); that of the recipe if left out."
+        ),
+    ] = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the completed recipe and stop.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check recipe and data, print sizes, train nothing.")
@@ -70,7 +76,9 @@ def train(
     """Train the network of a recipe; writes a run folder."""
     from toolchain.cli import train_command
 
-    emit(train_command.run(recipe, set_ or [], runs, resume, seeds, threads, print_config, dry_run, json), json)
+    emit(
+        train_command.run(recipe, set_ or [], runs, resume, seeds, threads, print_config, dry_run, json, backend), json
+    )
 
 
 @app.command()

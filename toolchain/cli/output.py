@@ -19,8 +19,8 @@ def say(text: str) -> None:
 
 
 def emit(result: Any, json: bool, code: int = 0) -> None:
-    """Print a result (text, or data as JSON) and end with an exit code."""
-    if json:
+    """Print a result (text, or data as JSON; nothing of None) and end with an exit code."""
+    if json and result is not None:
         print(json_module.dumps(result, indent=2))
     elif result:
         print(result)

@@ -30,9 +30,34 @@ def run(
     print_config: bool,
     dry_run: bool,
     json: bool,
+    backend: str | None = None,
 ) -> Any:
-    """Train, or say what would be trained."""
+    """Train, or say what would be trained; as one of several processes where an MPI launcher started them."""
+    from toolchain.training.backends.genn.folders import own_folders
+    from toolchain.training.backends.genn.ranks import find_ranks
+
+    ranks = find_ranks()
+    with own_folders(ranks, runs, resume) as folders:
+        result = _run(
+            recipe_name, overrides, folders.runs, folders.resume, seeds, threads, print_config, dry_run, json, backend
+        )
+    return result if ranks.index == 0 else None
+
+
+def _run(
+    recipe_name: str | None,
+    overrides: list[str],
+    runs: Path,
+    resume: Path | None,
+    seeds: int | None,
+    threads: int | None,
+    print_config: bool,
+    dry_run: bool,
+    json: bool,
+    backend: str | None,
+) -> Any:
     from toolchain.training.chip import complete_recipe
+    from toolchain.training.engines import require_one_process, say_backend
     from toolchain.training.run_folder import RunFolder, create_run_folder
     from toolchain.training.sweep import create_sweep, load_sweep
     from toolchain.training.trainer import prepare
@@ -40,9 +65,10 @@ def run(
 
     sweep = None
     if resume is not None:
-        if recipe_name or overrides or seeds:
+        if recipe_name or overrides or seeds or backend:
             raise InputError(
-                f"--resume {resume}: takes no RECIPE, --set or --seeds, the run's recipe is frozen; leave them out"
+                f"--resume {resume}: takes no RECIPE, --set, --backend or --seeds, the run's recipe is frozen; leave "
+                "them out"
             )
         if resume.is_file():
             sweep = load_sweep(resume)
@@ -55,8 +81,10 @@ def run(
     elif recipe_name is None:
         raise InputError("train: neither RECIPE nor --resume given; try `delayline train yin_yang`")
     else:
-        recipe = read_recipe(find_recipe(recipe_name), overrides)
+        chosen = [f"training.backend={backend}"] if backend else []
+        recipe = read_recipe(find_recipe(recipe_name), [*overrides, *chosen])
     recipe = complete_recipe(recipe)
+    require_one_process(recipe)
     if print_config:
         return recipe.model_dump(mode="json", by_alias=True) if json else recipe.dump().rstrip()
     if dry_run:
@@ -66,6 +94,9 @@ def run(
         return _sweep(sweep, threads, json)
     with shown_making():
         task = prepare(recipe)
+    runs_on = say_backend(recipe, task.dataset, task.network)
+    if runs_on is not None:
+        say(f"backend: {runs_on}")
     if seeds is not None:
         return _sweep(create_sweep(runs, recipe, seeds), threads, json)
     if resume is None:
@@ -165,7 +196,10 @@ def progress_listener(epochs: int) -> Any:
 
 
 def _sizes(task: Task, json: bool) -> Any:
+    from toolchain.training.engines import say_backend
+
     dataset, network = task.dataset, task.network
+    runs_on = say_backend(task.recipe, dataset, network)
     sizes = {
         "recipe": task.recipe.name,
         "data": dataset.provenance,
@@ -174,6 +208,7 @@ def _sizes(task: Task, json: bool) -> Any:
         "populations": {p.name: p.size for p in network.populations},
         "projections": {p.name: p.n_synapses for p in network.projections},
         "binning": str(dataset.binning),
+        **({} if runs_on is None else {"backend": runs_on}),
     }
     if json:
         return sizes

@@ -122,6 +122,16 @@ class QuantiseSection(Section):
     forward: Literal["rounded", "emulator"] = "rounded"
 
 
+class GennSection(Section):
+    """Of the backend ``genn``: what GeNN generates code for, and how many samples run at once, else all that fit.
+
+    Another backend has no use for it, and lets it be: a recipe for a GPU trains on a laptop with --backend cpu.
+    """
+
+    code: Literal["auto", "cuda", "hip", "cpu"] = "auto"
+    samples_at_once: Annotated[int, Field(ge=1)] | None = None
+
+
 class TrainingRecipe(Section):
     """How to learn.
 
@@ -133,7 +143,7 @@ class TrainingRecipe(Section):
     weights of neurons that were silent for an epoch.
     """
 
-    backend: Literal["cpu"] = "cpu"
+    backend: Literal["cpu", "genn"] = "cpu"
     readout: Reading = "exp_weighted_average"
     loss: LossName = "cross_entropy"
     epochs: Annotated[int, Field(ge=0, le=100_000)] = 50
@@ -159,6 +169,7 @@ class TrainingRecipe(Section):
     early_stop: EarlyStopSection | None = None
     validation: ValidationSection | None = None
     quantise: QuantiseSection | None = None
+    genn: GennSection = GennSection()
 
     @model_validator(mode="before")
     @classmethod

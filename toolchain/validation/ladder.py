@@ -59,9 +59,12 @@ def accuracy(prediction: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
 
 
 def float_engine(recipe: Recipe, network: Network, steps: int, quantised: Quantised | None = None) -> Engine:
-    """Engine of the training backend; with `quantised`, on the constants of its integers."""
+    """Engine of the float network; with `quantised`, on the constants of its integers.
+
+    Whatever it was trained on: the backend ``cpu`` is everywhere, and all have the same spikes.
+    """
     return make_engine(
-        recipe.training.backend,
+        "cpu",
         network,
         steps,
         max_slot=network.max_slot,

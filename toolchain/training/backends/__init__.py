@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from toolchain.network import Network, NeuronConstants
 from toolchain.objective import Objective
 from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
+
+Backend = Literal["cpu", "genn"]
+BACKENDS: tuple[str, ...] = get_args(Backend)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,22 @@ class RateTarget:
 
     spikes: float
     strength: float
+
+
+@dataclass(frozen=True)
+class GennOptions:
+    """What the backend ``genn`` is asked for.
+
+    Parameters
+    ----------
+    code : ``auto``, ``cuda``, ``hip`` or ``cpu``
+    samples_at_once : that run together on the device; None for as many of a batch as fit
+    batch_size : of training
+    """
+
+    code: Literal["auto", "cuda", "hip", "cpu"] = "auto"
+    samples_at_once: int | None = None
+    batch_size: int = 1
 
 
 @dataclass(frozen=True)
@@ -137,6 +156,7 @@ def make_engine(
     threads: int | None = None,
     rates: Mapping[str, RateTarget] | None = None,
     learn_tau: Collection[str] | None = None,
+    genn: GennOptions | None = None,
 ) -> Engine:
     """Return an engine of the backend called `backend`.
 
@@ -149,17 +169,35 @@ def make_engine(
     targets : (classes, outputs, steps) of the loss ``mse``
     min_slope : floor of the membrane slope I - V at a spike, in units of V
     constants : population name -> constants to use instead of those of the trained population
-    threads : None for one per core
+    threads : of the backend ``cpu``; None for one per core
     rates : population name -> its spike-rate regulariser
     learn_tau : names of the populations of whose time constants gradients are wanted
+    genn : of the backend ``genn``
 
     Raises
     ------
     InputError
         If there is no such backend, the objective does not fit the network, or there is no such population.
+    MissingDependencyError
+        If the backend needs what is not here.
     """
-    if backend != "cpu":
-        raise InputError(f"backend {backend!r} does not exist; known: cpu")
+    if backend not in BACKENDS:
+        raise InputError(f"backend {backend!r} does not exist; known: {', '.join(BACKENDS)}")
+    if backend == "genn":
+        from toolchain.training.backends.genn.backend import make_genn_engine
+
+        return make_genn_engine(
+            network,
+            steps,
+            max_slot=max_slot,
+            objective=objective or Objective(),
+            targets=targets,
+            min_slope=min_slope,
+            constants=constants,
+            rates=rates,
+            learn_tau=learn_tau,
+            options=genn or GennOptions(),
+        )
     from toolchain.training.backends.cpu import CpuEngine
 
     return CpuEngine(

@@ -61,10 +61,10 @@ class CpuEngine:
         learn_tau: Collection[str] | None = None,
     ) -> None:
         output = network.readout
-        _check_objective(network, objective, targets, steps)
+        check_objective(network, objective, targets, steps)
         self.network, self.steps, self.max_slot, self.min_slope = network, steps, max_slot, min_slope
         self.graph: EventGraph = build_event_graph(network)
-        self._learns_tau = _learning_neurons(network, self.graph, learn_tau or ())
+        self._learns_tau = learning_neurons(network, self.graph, learn_tau or ())
         self._layout: Layout = build_layout(
             self.graph, self.graph.neurons(output), output.kind == "leaky_readout", _sparse(network), self._learns_tau
         )
@@ -273,7 +273,8 @@ class CpuEngine:
             list(self._pool.map(function, range(count)))
 
 
-def _check_objective(network: Network, objective: Objective, targets: F32 | None, steps: int) -> None:
+def check_objective(network: Network, objective: Objective, targets: F32 | None, steps: int) -> None:
+    """Raise InputError if an objective does not fit the output population, or targets are missing or misshapen."""
     output = network.readout
     if objective.spiking != (output.kind == "lif"):
         wanted = "lif" if objective.spiking else "leaky_readout"
@@ -323,8 +324,8 @@ def _neuron_arrays(
     return neurons, tau_syn
 
 
-def _learning_neurons(network: Network, graph: EventGraph, names: Collection[str]) -> NDArray[np.bool_]:
-    """Which neurons belong to the populations with these names."""
+def learning_neurons(network: Network, graph: EventGraph, names: Collection[str]) -> NDArray[np.bool_]:
+    """Which neurons belong to the populations with these names; raises InputError if one has no time constants."""
     found = np.zeros(graph.n_neurons, dtype=np.bool_)
     simulated = [p for p in network.populations if p.kind != "spike_source"]
     for name in names:

@@ -1,0 +1,127 @@
+"""The code that is handed to GeNN parses as its language, and every name in it means something."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.networks import random_network
+from tests.oracles.genn_code import Code, NeuronCode, SynapseCode
+from toolchain.deployment.plan import plan_network
+from toolchain.network import Network, make_projection
+from toolchain.recipe import Recipe, read_recipe
+from toolchain.training.backends.genn.describe import describe, synapse
+from toolchain.training.backends.genn.description import ITEM_BYTES, NeuronModel
+from toolchain.training.backends.genn.neuron_code import SOURCE, leaky_readout, lif
+from toolchain.training.engines import learning_populations
+
+NEURONS = [
+    SOURCE,
+    *(lif(learns_tau=tau, is_output=output) for tau in (False, True) for output in (False, True)),
+    *(leaky_readout(learns_tau=tau) for tau in (False, True)),
+]
+SYNAPSES = [
+    synapse(with_delays=delays, with_feedback=feedback, narrow=narrow)
+    for delays in (False, True)
+    for feedback in (False, True)
+    for narrow in (False, True)
+]
+
+
+@pytest.mark.parametrize("model", NEURONS, ids=lambda m: m.name)
+def test_code_of_neurons_parses_and_all_that_it_keeps_is_used(model: NeuronModel) -> None:
+    code = NeuronCode(model)
+    # What others read of it, and what only the host does.
+    elsewhere = {"Back", "LambdaI", "LambdaV", "Guarded", "TauMem", "TauSyn"}
+    declared = {v.name for v in model.variables} | {a.name for a in model.arrays}
+    declared |= {name for name, _ in (*model.params, *model.dynamic)}
+    assert declared - code.read <= elsewhere
+    assert {v.type for v in model.variables} | {a.type for a in model.arrays} <= set(ITEM_BYTES)
+
+
+def test_names_of_models_say_which_code_it_is() -> None:
+    """GeNN shares code between populations whose models are called alike."""
+    assert len({model.name for model in NEURONS}) == len(NEURONS)
+    by_code: dict[str, set[str]] = {}
+    for model in SYNAPSES:
+        SynapseCode(model)
+        by_code.setdefault(model.name, set()).add(repr(model))
+    assert all(len(codes) == 1 for codes in by_code.values())
+
+
+@pytest.mark.parametrize(
+    ("code", "complaint"),
+    [
+        ("V = W;", "W is not declared"),
+        ("W = V;", "W is written"),
+        ("K = V;", "K is written"),
+        ("V = sqrt(V);", "function sqrt"),
+        ("scalar V = 0;", "declared twice"),
+        ("V = K >> 1;", "does not parse >>"),
+        ("V = -(&K);", "no addresses"),
+        ("while (V) { V = 0; }", "statement of kind While"),
+    ],
+)
+def test_the_check_notices(code: str, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        Code(code, {"V", "K"}, {"V"}, set(), expression=False)
+
+
+MODELS = sorted((Path(__file__).parents[3] / "models").glob("*.yaml"))
+
+
+def network_of(recipe: Recipe) -> Network:
+    """The populations of a recipe, and a synapse for every other pair that it connects."""
+    plan = plan_network(recipe, 62)
+    sizes = {p.name: p.size for p in plan.populations}
+    projections = []
+    for entry in recipe.network.projections:
+        shape = (sizes[entry.source], sizes[entry.target])
+        mask = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) % 2 == 0
+        projections.append(make_projection(entry.source, entry.target, np.ones(shape), 0.0, mask))
+    return Network(recipe.network.dt_ms, plan.populations, tuple(projections))
+
+
+@pytest.mark.parametrize("file", MODELS, ids=lambda path: path.stem)
+def test_every_recipe_maps_to_a_complete_model(file: Path) -> None:
+    """Every population and projection is there, with a value for each constant and a length for each array."""
+    recipe = read_recipe(file)
+    network, learned = network_of(recipe), learning_populations(recipe)
+    model = describe(network, 100, max_slot=62, min_slope=0.05, learn_tau=learned, batch=4, slots=2, room=16)
+    assert [p.of for p in model.populations] == [p.name for p in network.populations]
+    assert [p.of for p in model.projections] == [p.name for p in network.projections]
+    known = {p.name for p in model.populations}
+    for part in model.populations:
+        assert part.name.isidentifier()
+        assert set(part.params) == {n for n, _ in part.model.params}
+        assert set(part.items) == {a.name for a in part.model.arrays}
+        assert min(part.items.values(), default=1) > 0
+        assert ("TauMem" in {v.name for v in part.model.variables}) == (part.of in learned)
+    for projection in model.projections:
+        assert {projection.source, projection.target} <= known
+        of = {p.name: {v.name for v in p.model.variables} for p in model.populations}
+        assert {variable for _, _, variable in projection.model.source_refs} <= of[projection.source]
+        assert {variable for _, _, variable in projection.model.target_refs} <= of[projection.target]
+        assert projection.delays == 63
+
+
+def test_digest_is_of_the_code_and_not_of_what_is_held() -> None:
+    network = random_network("recurrent_masked", np.random.default_rng(0))
+
+    def digest(network: Network = network, *, max_slot: int = 9, batch: int = 2, slots: int = 1, room: int = 8) -> str:
+        return describe(
+            network, 50, max_slot=max_slot, min_slope=0.05, learn_tau=[], batch=batch, slots=slots, room=room
+        ).digest()
+
+    assert digest() == digest(room=16) == digest(slots=3)
+    renamed = replace(
+        network,
+        populations=tuple(replace(p, name=p.name + "2") for p in network.populations),
+        projections=tuple(replace(p, source=p.source + "2", target=p.target + "2") for p in network.projections),
+    )
+    assert digest() == digest(renamed)
+    once = replace(network, populations=tuple(replace(p, single_spike=p.kind == "lif") for p in network.populations))
+    assert len({digest(), digest(batch=3), digest(max_slot=10), digest(once)}) == 4
