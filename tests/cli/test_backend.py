@@ -10,7 +10,6 @@ import pytest
 
 from tests.cli.runner import Finished, run_cli
 
-
 Run = Callable[..., Finished]
 
 
