@@ -34,7 +34,7 @@ from tests.benchmarks.workload import (
     wall_seconds,
 )
 from toolchain.errors import MissingDependencyError
-from toolchain.training.backends import GennOptions, make_engine
+from toolchain.training.backends import Engine, GennOptions, make_engine
 from toolchain.training.backends.genn.installation import Installation, find_installation
 
 REPEATS = 5
@@ -69,9 +69,10 @@ def measure(prepared: Prepared, genn: Installation) -> list[Row]:
     w = prepared.workload
     clock = wall_seconds if genn.gpu else cpu_seconds
     engine = make_engine("genn", prepared.network, w.steps, max_slot=w.max_slot, genn=GennOptions(batch_size=w.batch))
-    cpu, ours = TrainingStep(prepared, prepared.engine()), TrainingStep(prepared, engine)
-    print(f"spikes and gradients: {_agreement(cpu, ours)}")
-    peers: dict[str, Callable[[], object]] = {"backend cpu, one thread": cpu}
+    expected = prepared.engine()
+    print(f"spikes and gradients: {_agreement(prepared, expected, engine)}")
+    ours = TrainingStep(prepared, engine)
+    peers: dict[str, Callable[[], object]] = {"backend cpu, one thread": TrainingStep(prepared, expected)}
     times: dict[str, list[float]] = {}
     with ExitStack() as stack:
         if importlib.util.find_spec("ml_genn") is not None:
@@ -79,14 +80,15 @@ def measure(prepared: Prepared, genn: Installation) -> list[Row]:
         else:
             print("mlGeNN is not installed here: its row is left out")
         for _ in range(REPEATS):
-            for name, step in {"": ours, **peers}.items():
+            steps: dict[str, Callable[[], object]] = {"": ours, **peers}
+            for name, step in steps.items():
                 step()
                 times.setdefault(name, []).append(clock(step))
     medians = {name: 1e3 * statistics.median(found) / w.batch for name, found in times.items()}
     return [smaller_is_better("train_genn", medians[""], medians[name], "ms a sample", name) for name in peers]
 
 
-def _agreement(cpu: TrainingStep, ours: TrainingStep) -> str:
+def _agreement(prepared: Prepared, cpu: Engine, ours: Engine) -> str:
     """Compare sample by sample: a voltage that meets the threshold within rounding may spike a step apart.
 
     Raises
@@ -94,14 +96,14 @@ def _agreement(cpu: TrainingStep, ours: TrainingStep) -> str:
     ArithmeticError
         If more than a tenth of the samples have other spikes, or one with the same spikes has another gradient.
     """
-    spikes, labels = cpu.prepared.spikes, cpu.prepared.labels
+    spikes, labels = prepared.spikes, prepared.labels
     off, same = [0.0], 0
     for sample in range(spikes.n_samples):
-        one, other = (engine.trace(spikes, sample).spikes["hidden"] for engine in (cpu.engine, ours.engine))
+        one, other = (engine.trace(spikes, sample).spikes["hidden"] for engine in (cpu, ours))
         if not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True)):
             continue
         same += 1
-        mine, theirs = (engine.gradients(spikes, labels, np.array([sample])) for engine in (cpu.engine, ours.engine))
+        mine, theirs = (engine.gradients(spikes, labels, np.array([sample])) for engine in (cpu, ours))
         for a, b in ((mine.weight, theirs.weight), (mine.delay, theirs.delay)):
             off.append(float(np.abs(a - b).max() / np.abs(a).max()))
     if same < 0.9 * spikes.n_samples or max(off) > LARGEST_DIFFERENCE:
