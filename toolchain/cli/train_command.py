@@ -37,7 +37,7 @@ def run(
     from toolchain.training.backends.genn.ranks import find_ranks
 
     ranks = find_ranks()
-    with own_folders(ranks, runs, resume) as folders:
+    with own_folders(ranks, runs, resume, say) as folders:
         result = _run(
             recipe_name, overrides, folders.runs, folders.resume, seeds, threads, print_config, dry_run, json, backend
         )

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,8 @@ class Folders:
 
 
 @contextmanager
-def own_folders(ranks: Ranks, runs: Path, resume: Path | None) -> Iterator[Folders]:
-    """The folders of this rank; ranks but the first are silent, and an error of one ends all.
+def own_folders(ranks: Ranks, runs: Path, resume: Path | None, say: Callable[[str], None]) -> Iterator[Folders]:
+    """The folders of this rank; ranks but the first are silent, and an error of one is said and ends all.
 
     Raises
     ------
@@ -56,6 +55,6 @@ def own_folders(ranks: Ranks, runs: Path, resume: Path | None) -> Iterator[Folde
                 yield Folders(Path(scratch), copy)
     except BaseException as error:
         # The others wait for this one in the middle of a batch and would never know.
-        print(f"rank {ranks.index}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        say(f"rank {ranks.index}: {type(error).__name__}: {error}")
         ranks.abort(error.exit_code if isinstance(error, DelaylineError) else 1)
         raise
