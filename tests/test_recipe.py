@@ -49,7 +49,7 @@ FULL: dict[str, Any] = {
         "validation": {"fraction": 0.25},
         "max_slot": 62,
         "quantise": {"from_epoch": 1},
-        "genn": {"code": "auto", "samples_at_once": 8},
+        "genn": {"code": "auto", "samples_at_once": 8, "adam": "host"},
     },
     "deployment": {"target": "loihi2"},
 }

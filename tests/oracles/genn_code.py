@@ -8,6 +8,7 @@ alone. Where PyGeNN is installed, `tests/training/genn/test_installed.py` shows 
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +16,10 @@ from typing import Any
 from pycparser import c_ast
 from pycparser.c_parser import CParser
 
-from toolchain.training.backends.genn.description import NeuronModel, SynapseModel
+from toolchain.training.backends.genn.description import NeuronModel, SynapseModel, UpdateModel
 
 TYPES = {"int": int, "uint8_t": int, "uint16_t": int, "uint32_t": int, "scalar": float}
-FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min}
+FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "sqrt": math.sqrt, "rint": round}
 """Of GeNN's standard library, what is used."""
 Names = dict[str, Any]
 """Values of what a snippet knows, and of its locals."""
@@ -204,3 +205,12 @@ class SynapseCode:
         self.on_spike = Code(model.on_spike, shared, set(), send, expression=False)
         self.event_if = Code(model.event_if, sources, set(), set(), expression=True)
         self.on_event = Code(model.on_event, shared | own | targets, own, {"addToPre"}, expression=False)
+
+
+class UpdateCode:
+    """The statements of an update, checked."""
+
+    def __init__(self, model: UpdateModel) -> None:
+        own = {v.name for v in model.variables} | {name for name, _ in model.references}
+        constants = {name for name, _ in (*model.params, *model.dynamic)}
+        self.code = Code(model.code, own | constants, own, set(), expression=False)

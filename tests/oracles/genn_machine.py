@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.oracles.genn_code import NeuronCode, SynapseCode
+from tests.oracles.genn_code import NeuronCode, SynapseCode, UpdateCode
 from toolchain.training.backends.genn.description import ModelDescription, PopulationPart, ProjectionPart
 
 
@@ -72,6 +73,9 @@ class _Projection:
         }
         self.integers = {v.name for v in part.model.variables if v.type != "scalar"}
         self.shared = {v.name for v in part.model.variables if v.shared}
+        self.integers |= {v.name for v in (part.update.variables if part.update else ()) if v.type != "scalar"}
+        self.update_values = {v.name: np.zeros(len(self.pairs)) for v in (part.update.variables if part.update else ())}
+        self.learn = UpdateCode(part.update).code.run if part.update else None
         self.waiting = deque([np.zeros((source.batch, part.shape[1])) for _ in range(part.delays)])
 
     def update(self) -> None:
@@ -164,6 +168,37 @@ class Machine:
 
     def put_synapses(self, part: ProjectionPart, name: str, values: NDArray[Any]) -> None:
         self._projections[part.name].values[name][:] = values
+
+    def take_synapses(self, part: ProjectionPart, name: str) -> NDArray[Any]:
+        found: NDArray[Any] = self._projections[part.name].values[name].copy()
+        return found
+
+    def put_update(self, part: ProjectionPart, name: str, values: NDArray[Any]) -> None:
+        self._projections[part.name].update_values[name][:] = values
+
+    def take_update(self, part: ProjectionPart, name: str) -> NDArray[Any]:
+        found: NDArray[Any] = self._projections[part.name].update_values[name].copy()
+        return found
+
+    def update(self, part: ProjectionPart, dynamic: Mapping[str, float]) -> None:
+        projection = self._projections[part.name]
+        assert projection.learn is not None
+        sums = self.take_sums(part)
+        for index in range(len(projection.pairs)):
+            own = {name: values[index] for name, values in projection.update_values.items()}
+            shared = {name: projection.values[name][index] for name in projection.shared}
+            state = {"SumI": sums[0][index], "SumD": sums[1][index], **own, **shared, **part.update_params, **dynamic}
+            state = {k: int(v) if k in projection.integers else float(v) for k, v in state.items()}
+            projection.learn(state, {})
+            for name in own:
+                projection.update_values[name][index] = state[name]
+            for name in shared:
+                projection.values[name][index] = state[name]
+
+    def add_sums(self, part: ProjectionPart, of_i: NDArray[np.float32], of_d: NDArray[np.float32]) -> None:
+        values = self._projections[part.name].values
+        values["SumI"][0] += of_i
+        values["SumD"][0] += of_d
 
     def take_sums(self, part: ProjectionPart) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         values = self._projections[part.name].values

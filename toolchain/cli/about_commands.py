@@ -41,6 +41,7 @@ def doctor(json: bool) -> Any:
     """Versions of what is needed, and the state of each target's vendor code."""
     from toolchain.deployment.target import find_target, target_names
     from toolchain.training.backends.cpu.engine import available_cores
+    from toolchain.training.backends.genn.installation import status
 
     packages = {}
     for package, remedy in {**dict.fromkeys(PACKAGES, "absent; install delayline again"), **EXTRAS}.items():
@@ -53,6 +54,7 @@ def doctor(json: bool) -> Any:
         "python": f"{platform.python_version()} ({sys.executable})",
         "cores": available_cores(),
         **packages,
+        "genn backend": status(),
         **{f"{n} vendor code": find_target(n).vendor_status() for n in target_names()},
     }
     return found if json else "\n".join(f"{name + ':':<21} {value}" for name, value in found.items())

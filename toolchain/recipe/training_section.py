@@ -123,13 +123,15 @@ class QuantiseSection(Section):
 
 
 class GennSection(Section):
-    """Of the backend ``genn``: what GeNN generates code for, and how many samples run at once, else all that fit.
+    """Of the backend ``genn``: what GeNN generates code for, how many samples run at once, else all that fit, and where
+    the steps of the optimiser are taken.
 
     Another backend has no use for it, and lets it be: a recipe for a GPU trains on a laptop with --backend cpu.
     """
 
     code: Literal["auto", "cuda", "hip", "cpu"] = "auto"
     samples_at_once: Annotated[int, Field(ge=1)] | None = None
+    adam: Literal["auto", "device", "host"] = "auto"
 
 
 class TrainingRecipe(Section):

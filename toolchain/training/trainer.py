@@ -25,7 +25,7 @@ from toolchain.network_builder import build_network, generator
 from toolchain.observed import Observed
 from toolchain.recipe import Recipe
 from toolchain.storage import write_json
-from toolchain.training.backends import Engine, Responses
+from toolchain.training.backends import Engine, LearningEngine, Responses
 from toolchain.training.checkpoints import Progress, load_best, load_checkpoint, save_checkpoint
 from toolchain.training.chip import ChipNumbers, Machine, complete_recipe, held
 from toolchain.training.engines import training_engine
@@ -239,25 +239,32 @@ class _Trainer:
         augmented = Augmented()
         loss, correct, done, guarded, clipped, taus_clipped, outgrown = 0.0, 0, 0, 0, 0, 0, 0
         neuron_spikes = np.zeros(self.graph.n_neurons, dtype=np.int64)
+        learner = self._learner()
+        if learner is not None:
+            learner.begin(self.weights, self.delays, self.optimisers)
         for index, chosen in enumerate(_batches(order, self.settings.batch_size)):
             batch = plan.batch(index, chosen)
             augmented += batch.augmented
-            # The gradient belongs to the parameters of its own forward pass, and no batch is left out.
-            weights, beyond = held(self.weights, self.grid)
-            outgrown += beyond
-            self.engine.set_parameters(weights, self.delays)
-            self._use_taus()
-            spikes, labels, which = batch.spikes, batch.labels, batch.which
-            if self._machine is not None:
-                spikes, labels, which = spikes.select(which), labels[which], np.arange(which.size)
-            observed = self._observed(Samples(spikes, labels), weights)
-            gradient = self.engine.gradients(spikes, labels, which, observed)
             weight_factor, delay_factor = warm_up_factors(self.settings, self.optimisers["weight"].steps)
-            self.optimisers["weight"].step(self.weights, gradient.weight, factor * weight_factor)
-            self.optimisers["delay"].step(self.delays, gradient.delay, factor * delay_factor)
-            clipped += self._clip_delays()
-            if self.taus.learned:
-                taus_clipped += self.taus.step(self.optimisers["tau"], gradient, factor * delay_factor)
+            if learner is not None:
+                factors = (factor * weight_factor, factor * delay_factor)
+                gradient = learner.learn(batch.spikes, batch.labels, batch.which, factors)
+            else:
+                # The gradient belongs to the parameters of its own forward pass, and no batch is left out.
+                weights, beyond = held(self.weights, self.grid)
+                outgrown += beyond
+                self.engine.set_parameters(weights, self.delays)
+                self._use_taus()
+                spikes, labels, which = batch.spikes, batch.labels, batch.which
+                if self._machine is not None:
+                    spikes, labels, which = spikes.select(which), labels[which], np.arange(which.size)
+                observed = self._observed(Samples(spikes, labels), weights)
+                gradient = self.engine.gradients(spikes, labels, which, observed)
+                self.optimisers["weight"].step(self.weights, gradient.weight, factor * weight_factor)
+                self.optimisers["delay"].step(self.delays, gradient.delay, factor * delay_factor)
+                clipped += self._clip_delays()
+                if self.taus.learned:
+                    taus_clipped += self.taus.step(self.optimisers["tau"], gradient, factor * delay_factor)
             done += chosen.size
             loss += gradient.loss * chosen.size
             correct += gradient.correct
@@ -265,6 +272,8 @@ class _Trainer:
             neuron_spikes += gradient.neuron_spikes
             self._require_finite(loss, "loss", epoch)
             self.listener.batch(epoch, done, order.size, loss / done, correct / done)
+        if learner is not None:
+            clipped += learner.finish(self.weights, self.delays, self.optimisers)
         revived = self.revival.revive(self.weights, neuron_spikes)
         accuracy, valid_loss = self._validate()
         self._require_finite(valid_loss, "validation loss", epoch)
@@ -359,6 +368,13 @@ class _Trainer:
         self.engine.set_parameters(weights, self.delays)
         self._use_taus()
         return self.engine.respond(samples.spikes, samples.labels, self._observed(samples, weights))
+
+    def _learner(self) -> LearningEngine | None:
+        """The engine, where it takes the steps of the optimisers itself."""
+        engine = self.engine
+        if isinstance(engine, LearningEngine) and engine.learns and self.chip is None and not self.taus.learned:
+            return engine
+        return None
 
     @property
     def _machine(self) -> Machine | None:

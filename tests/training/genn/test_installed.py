@@ -21,12 +21,14 @@ from tests.oracles import cases
 from tests.training.genn.test_described import LABELS, assert_same
 from tests.training.test_exactness import run_engine
 from toolchain.errors import MissingDependencyError
+from toolchain.event_graph import flatten
 from toolchain.network import Network
 from toolchain.objective import Objective
 from toolchain.observed import Observed
 from toolchain.spikes import bin_events
-from toolchain.training.backends import Engine, GennOptions, RateTarget, make_engine
+from toolchain.training.backends import Engine, GennOptions, LearningEngine, RateTarget, make_engine
 from toolchain.training.backends.genn.installation import CODES, Installation, find_installation
+from toolchain.training.optimiser import Adam
 
 STEPS = 80
 ROOT = os.pathsep.join([str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")])
@@ -161,3 +163,32 @@ def test_memory_is_what_was_planned(genn: Installation, tmp_path: Path) -> None:
     grown, planned = (int(word) for word in done.stdout.split())
     assert planned > 300e6
     assert 0.9 * planned < grown < 1.3 * planned
+
+
+@pytest.mark.parametrize("shape", ["recurrent", "recurrent_masked"])
+def test_steps_of_adam_on_the_device_are_those_of_the_host(both: Both, genn: Installation, shape: str) -> None:
+    random = np.random.default_rng(3)
+    network = random_network(shape, random)
+    spikes = random_spikes(random, 5, 5, STEPS, 0.12)
+    betas = (0.9, 0.98)
+    ours, _ = both(network)
+    options = GennOptions(CODE, batch_size=len(LABELS), adam="device", adam_betas=betas)
+    theirs = make_engine("genn", network, STEPS, max_slot=9, genn=options)
+    assert isinstance(theirs, LearningEngine)
+    weights, delays = flatten(network, "weight"), flatten(network, "delay")
+    rate = np.full(weights.size, 0.02, dtype=np.float32)
+    hosts, devices = ({"weight": Adam(rate, *betas), "delay": Adam(np.float32(10) * rate, *betas)} for _ in range(2))
+    there, after = weights.copy(), delays.copy()
+    theirs.begin(there, after, devices)
+    for chosen in (np.array([0, 1, 2]), np.array([4, 3])):
+        ours.set_parameters(weights, delays)
+        gradient = ours.gradients(spikes, LABELS, chosen)
+        hosts["weight"].step(weights, gradient.weight, 1.0)
+        hosts["delay"].step(delays, gradient.delay, 0.5)
+        np.clip(delays, 0, 9, out=delays)
+        learned = theirs.learn(spikes, LABELS, chosen, (1.0, 0.5))
+        np.testing.assert_array_equal(learned.neuron_spikes, gradient.neuron_spikes)
+    theirs.finish(there, after, devices)
+    np.testing.assert_allclose(there, weights, atol=1e-3)
+    np.testing.assert_allclose(after, delays, atol=5e-3)
+    assert devices["weight"].steps == 2

@@ -24,10 +24,10 @@ NEURONS = [
     *(leaky_readout(learns_tau=tau) for tau in (False, True)),
 ]
 SYNAPSES = [
-    synapse(with_delays=delays, with_feedback=feedback, narrow=narrow)
+    synapse(with_delays=delays, with_feedback=feedback, slot=slot)
     for delays in (False, True)
     for feedback in (False, True)
-    for narrow in (False, True)
+    for slot in ("uint8_t", "uint16_t")
 ]
 
 
@@ -58,7 +58,7 @@ def test_names_of_models_say_which_code_it_is() -> None:
         ("V = W;", "W is not declared"),
         ("W = V;", "W is written"),
         ("K = V;", "K is written"),
-        ("V = sqrt(V);", "function sqrt"),
+        ("V = sinh(V);", "function sinh"),
         ("scalar V = 0;", "declared twice"),
         ("V = K >> 1;", "does not parse >>"),
         ("V = -(&K);", "no addresses"),

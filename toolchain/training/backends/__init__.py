@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from toolchain.network import Network, NeuronConstants
 from toolchain.objective import Objective
 from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
+
+if TYPE_CHECKING:
+    from toolchain.training.optimiser import Adam
 
 Backend = Literal["cpu", "genn"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
@@ -53,11 +56,15 @@ class GennOptions:
     code : ``auto``, ``cuda``, ``hip`` or ``cpu``
     samples_at_once : that run together on the device; None for as many of a batch as fit
     batch_size : of training
+    adam : where the steps of the optimiser are taken: ``device``, ``host``, or ``auto``, on the device if it is a GPU
+    adam_betas : of the optimiser; None where it has to be on the host
     """
 
     code: Literal["auto", "cuda", "hip", "cpu"] = "auto"
     samples_at_once: int | None = None
     batch_size: int = 1
+    adam: Literal["auto", "device", "host"] = "auto"
+    adam_betas: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,29 @@ class Engine(Protocol):
 
     def trace(self, spikes: SpikeTrains, sample: int) -> Trace:
         """Run one sample and return its spikes and readout voltage."""
+
+
+@runtime_checkable
+class LearningEngine(Protocol):
+    """An engine that can keep the parameters and take the steps of the optimiser itself, between `begin` and `finish`.
+
+    What it learns differs from what the host would by the rounding of single steps.
+    """
+
+    @property
+    def learns(self) -> bool:
+        """Whether this one does."""
+
+    def begin(self, weights: NDArray[np.float32], delays: NDArray[np.float32], optimisers: Mapping[str, Adam]) -> None:
+        """Take over from here; `optimisers` are those of ``weight`` and ``delay``."""
+
+    def learn(
+        self, spikes: SpikeTrains, labels: NDArray[np.int64], samples: NDArray[np.int64], factors: tuple[float, float]
+    ) -> BatchGradient:
+        """`Engine.gradients` and a step of either optimiser by its factor; the result has no gradients."""
+
+    def finish(self, weights: NDArray[np.float32], delays: NDArray[np.float32], optimisers: Mapping[str, Adam]) -> int:
+        """Write back what there is by now; returns how many delays had to be clipped since `begin`."""
 
 
 def make_engine(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.datasets.cache import cache_folder
-from toolchain.errors import NetworkError
+from toolchain.errors import InputError, NetworkError
 from toolchain.network import Network, NeuronConstants
 from toolchain.objective import Objective
 from toolchain.training.backends import GennOptions, RateTarget
@@ -79,6 +79,7 @@ def prepare_backend(
             batch=samples,
             slots=slots,
             room=min(FIRST_ROOM, steps),
+            adam_betas=device_adam(options, installation, find_ranks().count),
         )
 
     return Prepared(
@@ -124,4 +125,21 @@ def make_genn_engine(
         rates=rates,
         learn_tau=learn_tau,
         ranks=find_ranks(),
+        adam_betas=device_adam(options, prepared.installation, find_ranks().count),
     )
+
+
+def device_adam(options: GennOptions, installation: Installation, ranks: int) -> tuple[float, float] | None:
+    """Betas of the optimiser where the device has it, None where the host does.
+
+    Raises
+    ------
+    InputError
+        If it is asked for on the device, and several processes add up their gradients on the host.
+    """
+    if options.adam == "device" and ranks > 1:
+        raise InputError(
+            f"recipe training.genn.adam: device, but {ranks} processes add up their gradients on the host; give auto"
+        )
+    wanted = options.adam == "device" or (options.adam == "auto" and installation.code != "cpu" and ranks == 1)
+    return options.adam_betas if wanted else None

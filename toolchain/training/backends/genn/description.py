@@ -84,6 +84,26 @@ class SynapseModel:
 
 
 @dataclass(frozen=True)
+class UpdateModel:
+    """Code that is run on every synapse of a projection when it is asked for, after a batch.
+
+    Attributes
+    ----------
+    params, dynamic : as of a neuron
+    variables : what it keeps of each synapse
+    references : name and type of variables of the synapse; `SumI` and `SumD` are those of the whole batch
+    code : statements
+    """
+
+    name: str
+    params: tuple[Param, ...]
+    dynamic: tuple[Param, ...]
+    variables: tuple[Variable, ...]
+    references: tuple[Param, ...]
+    code: str
+
+
+@dataclass(frozen=True)
 class PopulationPart:
     """A population of the model.
 
@@ -115,6 +135,7 @@ class ProjectionPart:
     pairs : (pre, post) of each synapse in canonical order, None where all pairs are connected
     feedback : input of the source that the synapses add to on the way back, None where there is none
     shape : (pre, post) sizes
+    update, update_params : what learns on the device, with values of its params; None where the host does
     """
 
     name: str
@@ -126,6 +147,8 @@ class ProjectionPart:
     pairs: tuple[NDArray[np.int64], NDArray[np.int64]] | None
     feedback: str | None
     shape: tuple[int, int]
+    update: UpdateModel | None
+    update_params: dict[str, float]
 
     @property
     def n_synapses(self) -> int:
@@ -163,8 +186,11 @@ class ModelDescription:
         """Digest of what the generated code depends on: code, sizes, constants and the number of synapses a row."""
         populations = [{k: v for k, v in asdict(p).items() if k not in ("items", "of")} for p in self.populations]
         projections = [
-            {**{k: v for k, v in vars(p).items() if k not in ("pairs", "model", "of")}, "model": asdict(p.model)}
-            | {"dense": p.pairs is None, "row": p.row_length}
+            {
+                **{k: v for k, v in vars(p).items() if k not in ("pairs", "model", "of", "update")},
+                "model": asdict(p.model),
+            }
+            | {"update": None if p.update is None else asdict(p.update), "dense": p.pairs is None, "row": p.row_length}
             for p in self.projections
         ]
         text = json.dumps([populations, projections, self.batch, self.steps], sort_keys=True)

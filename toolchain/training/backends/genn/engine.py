@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,23 @@ from toolchain.training.backends import BatchGradient, RateTarget, Responses, Tr
 from toolchain.training.backends.cpu.engine import check_objective, learning_neurons
 from toolchain.training.backends.cpu.observation import with_observed
 from toolchain.training.backends.genn.describe import describe
+from toolchain.training.backends.genn.learning import learned_of, step_constants, write_back
 from toolchain.training.backends.genn.outcome import Judge, Outcome
 from toolchain.training.backends.genn.ranks import Alone, Ranks
 from toolchain.training.backends.genn.session import Chunk, Loader, Session, cut
+from toolchain.training.optimiser import Adam
 
 F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """A batch forward and backward, over all ranks: sum of losses, samples that are right, spikes of each neuron."""
+
+    loss: float
+    correct: int
+    counts: NDArray[np.int64]
+    guarded: int
 
 
 class GennEngine:
@@ -32,6 +45,7 @@ class GennEngine:
     load : makes a described model one that runs
     batch : samples that run at once on the device; the gradient of a larger batch is the same
     ranks : processes that share the samples of each batch; None for this one alone
+    adam_betas : of an optimiser on the device; None where there is none
     others : as of `make_engine`
 
     Raises
@@ -57,6 +71,7 @@ class GennEngine:
         rates: Mapping[str, RateTarget] | None = None,
         learn_tau: Collection[str] | None = None,
         ranks: Ranks | None = None,
+        adam_betas: tuple[float, float] | None = None,
     ) -> None:
         check_objective(network, objective, targets, steps)
         self.network, self.steps, self.max_slot = network, steps, max_slot
@@ -66,6 +81,8 @@ class GennEngine:
         self._rates = dict(rates or {})
         self._ranks: Ranks = ranks or Alone()
         self._judge = Judge(objective, targets, network.readout.size, steps, network.dt_ms)
+        self.learns = adam_betas is not None
+        self._optimisers: dict[str, Adam] = {}
         self._tau_syn: dict[str, F32] = {}
         self._weights = flatten(network, "weight")
         self._session = Session(
@@ -81,6 +98,7 @@ class GennEngine:
                 batch=batch,
                 slots=slots,
                 room=room,
+                adam_betas=adam_betas,
             ),
             load,
         )
@@ -115,39 +133,34 @@ class GennEngine:
         observed: Observed | None = None,
     ) -> BatchGradient:
         """See `Engine.gradients`; raises InputError if `observed` is of other samples or populations."""
-        chunks = self._own(spikes.select(samples), labels[samples], observed)
-        if self._rates:
-            outcomes, counts = self._forward_all(chunks)
-            counts = self._ranks.add(counts)
-            self._set_push(counts / samples.size)
-            for slot, found in enumerate(outcomes):
-                self._session.backward(slot, found)
-                self._session.idle()
-        else:
-            outcomes, counts = [], np.zeros(self.graph.n_neurons, dtype=np.int64)
-            for chunk in chunks:
-                self._forward(chunk)
-                outcomes.append(self._judged(chunk, 0))
-                counts += self._counts(chunk, 0)
-                self._session.backward(0, outcomes[-1])
-            counts = self._ranks.add(counts)
-        every = [one for found in outcomes for one in found]
-        expected = [label for chunk in chunks for label in chunk.labels]
-        right = sum(one.prediction == label for one, label in zip(every, expected, strict=True))
-        lifs = [p.name for p in self.network.of_kind("lif")]
-        guarded = sum(self._session.neuron_sums(name, "Guarded").sum() for name in lifs)
-        loss, correct, floored = self._ranks.add(np.array([sum(one.loss for one in every), right, guarded]))
+        passed = self._pass(spikes.select(samples), labels[samples], observed)
         weight, delay = self._take_gradients(samples.size)
-        return BatchGradient(
-            float(loss / samples.size),
-            int(correct),
-            weight,
-            delay,
-            self._take_tau("TauMem", samples.size),
-            self._take_tau("TauSyn", samples.size),
-            counts,
-            int(floored),
-        )
+        return self._result(passed, samples.size, weight, delay)
+
+    def begin(self, weights: F32, delays: F32, optimisers: Mapping[str, Adam]) -> None:
+        """See `LearningEngine.begin`."""
+        self.set_parameters(weights, delays)
+        learned = learned_of(self.network, self._tau_syn, self._session.buffers, weights, delays, optimisers)
+        self._session.put_learned(learned)
+        self._optimisers = dict(optimisers)
+
+    def learn(
+        self, spikes: SpikeTrains, labels: NDArray[np.int64], samples: NDArray[np.int64], factors: tuple[float, float]
+    ) -> BatchGradient:
+        """See `LearningEngine.learn`."""
+        passed = self._pass(spikes.select(samples), labels[samples], None)
+        for adam in self._optimisers.values():
+            adam.steps += 1
+        self._session.update(step_constants(self._optimisers["weight"], factors, samples.size))
+        nothing = np.zeros(0, dtype=np.float32)
+        return self._result(passed, samples.size, nothing, nothing)
+
+    def finish(self, weights: F32, delays: F32, optimisers: Mapping[str, Adam]) -> int:
+        """See `LearningEngine.finish`."""
+        clipped = write_back(self.network, self._session.learned(), weights, delays, optimisers)
+        self._session.end_learning()
+        self.set_parameters(weights, delays)
+        return clipped
 
     def respond(self, spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None = None) -> Responses:
         """See `Engine.respond`; raises InputError if `observed` is of other samples or populations."""
@@ -191,6 +204,44 @@ class GennEngine:
     def close(self) -> None:
         """Free the memory of the device."""
         self._session.close()
+
+    def _pass(self, spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None) -> _Passed:
+        """Take a batch forward and backward; what it adds up to is on the device."""
+        chunks = self._own(spikes, labels, observed)
+        if self._rates:
+            outcomes, counts = self._forward_all(chunks)
+            counts = self._ranks.add(counts)
+            self._set_push(counts / spikes.n_samples)
+            for slot, found in enumerate(outcomes):
+                self._session.backward(slot, found)
+                self._session.idle()
+        else:
+            outcomes, counts = [], np.zeros(self.graph.n_neurons, dtype=np.int64)
+            for chunk in chunks:
+                self._forward(chunk)
+                outcomes.append(self._judged(chunk, 0))
+                counts += self._counts(chunk, 0)
+                self._session.backward(0, outcomes[-1])
+            counts = self._ranks.add(counts)
+        every = [one for found in outcomes for one in found]
+        expected = [label for chunk in chunks for label in chunk.labels]
+        right = sum(one.prediction == label for one, label in zip(every, expected, strict=True))
+        lifs = [p.name for p in self.network.of_kind("lif")]
+        guarded = sum(self._session.neuron_sums(name, "Guarded").sum() for name in lifs)
+        loss, correct, floored = self._ranks.add(np.array([sum(one.loss for one in every), right, guarded]))
+        return _Passed(float(loss), int(correct), counts, int(floored))
+
+    def _result(self, passed: _Passed, batch: int, weight: F32, delay: F32) -> BatchGradient:
+        return BatchGradient(
+            passed.loss / batch,
+            passed.correct,
+            weight,
+            delay,
+            self._take_tau("TauMem", batch),
+            self._take_tau("TauSyn", batch),
+            passed.counts,
+            passed.guarded,
+        )
 
     def _own(self, spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None) -> list[Chunk]:
         """The samples of a batch that are this rank's, every n-th, cut to what runs at once."""

@@ -116,3 +116,12 @@ def _require_compiler(code: str) -> None:
                 f"backend genn: {program} is not found, and GeNN compiles every network with it; install it (make and "
                 "g++ are Debian's build-essential)"
             )
+
+
+def status() -> str:
+    """What there is to train with, in words, or what is missing."""
+    try:
+        found = find_installation()
+    except MissingDependencyError as error:
+        return str(error).removeprefix("backend genn: ")
+    return f"PyGeNN {found.version}, code for {found.code}, on {found.where}"

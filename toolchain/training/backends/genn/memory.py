@@ -71,11 +71,13 @@ def _of_projection(part: ProjectionPart, model: ModelDescription) -> list[Buffer
     index = 0 if part.pairs is None else 4 * (held + pre)
     # Spikes and events that it works on, and what it hands to either side.
     passing = 4 * model.batch * (post + (pre if part.feedback else 0) + 2 * (pre + 1))
+    learning = sum(ITEM_BYTES[v.type] for v in part.update.variables) if part.update else 0
     waiting = 4 * model.batch * part.delays * post if part.delays > 1 else 0
     return [
         Buffer(part.of, "weights and delays", shared * held + index),
         Buffer(part.of, "gradients of each sample", own * held * model.batch),
         Buffer(part.of, "gradients of the batch", own * held if model.batch > 1 else 0),
+        Buffer(part.of, "optimiser", learning * held),
         Buffer(part.of, "arrivals, over the longest delay", waiting + passing),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from toolchain.training.backends.genn.description import (
     PopulationPart,
     ProjectionPart,
     SynapseModel,
+    UpdateModel,
 )
 from toolchain.training.backends.genn.installation import Installation
 
@@ -77,8 +79,8 @@ class Program:
     def take_sums(self, part: ProjectionPart) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """`SumI` and `SumD` of all synapses, added over the batch; they are 0 afterwards."""
         if self.description.batch > 1:
-            self._model.custom_update(f"reduce_{part.name}")
-            update = self._model.custom_updates[f"reduce_{part.name}"]
+            self._model.custom_update(_reduction(part))
+            update = self._model.custom_updates[_reduction(part)]
             sums = []
             for name in ("TotalI", "TotalD"):
                 update.vars[name].pull_from_device()
@@ -92,6 +94,43 @@ class Program:
             found.values = np.zeros_like(sums[-1])
             found.push_to_device()
         return sums[0], sums[1]
+
+    def add_sums(self, part: ProjectionPart, of_i: NDArray[np.float32], of_d: NDArray[np.float32]) -> None:
+        """Add to what the batch has added up, in the place of its first sample."""
+        for name, more in (("SumI", of_i), ("SumD", of_d)):
+            found = self._groups[part.name].vars[name]
+            found.pull_from_device()
+            values = found.values
+            values.reshape(-1, more.size)[0] += more
+            found.values = values
+            found.push_to_device()
+
+    def take_synapses(self, part: ProjectionPart, name: str) -> NDArray[Any]:
+        """A shared variable of all synapses, in canonical order."""
+        found = self._groups[part.name].vars[name]
+        found.pull_from_device()
+        return np.array(found.values).ravel()
+
+    def put_update(self, part: ProjectionPart, name: str, values: NDArray[Any]) -> None:
+        """Set a variable of the update of a projection, in canonical order."""
+        found = self._model.custom_updates[_update(part)].vars[name]
+        found.values = values
+        found.push_to_device()
+
+    def take_update(self, part: ProjectionPart, name: str) -> NDArray[Any]:
+        """A variable of the update of a projection, in canonical order."""
+        found = self._model.custom_updates[_update(part)].vars[name]
+        found.pull_from_device()
+        return np.array(found.values).ravel()
+
+    def update(self, part: ProjectionPart, dynamic: Mapping[str, float]) -> None:
+        """Run the update of a projection, with these dynamic constants, on what the batch has added up."""
+        group = self._model.custom_updates[_update(part)]
+        for name, value in dynamic.items():
+            group.set_dynamic_param_value(name, value)
+        if self.description.batch > 1:
+            self._model.custom_update(_reduction(part))
+        self._model.custom_update(_update(part))
 
     def close(self) -> None:
         """Free the memory of the device."""
@@ -172,11 +211,41 @@ def _describe_to_pygenn(description: ModelDescription, installation: Installatio
             group.max_dendritic_delay_timesteps = projection.delays
         if projection.feedback is not None:
             group.pre_target_var = projection.feedback
+        sums = {name: create_wu_var_ref(group, name) for name in ("SumI", "SumD")}
         if description.batch > 1:
-            references = {name: create_wu_var_ref(group, name) for name in ("SumI", "SumD")}
-            name = f"reduce_{projection.name}"
-            model.add_custom_update(name, name, total, {}, {"TotalI": 0, "TotalD": 0}, references)
+            name = _reduction(projection)
+            reduction = model.add_custom_update(name, name, total, {}, {"TotalI": 0, "TotalD": 0}, sums)
+            sums = {of: create_wu_var_ref(reduction, of.replace("Sum", "Total")) for of in sums}
+        if projection.update is not None:
+            shared = [name for name, _ in projection.update.references if name not in sums]
+            references = sums | {name: create_wu_var_ref(group, name) for name in shared}
+            _add_update(model, projection, projection.update, references)
     return model
+
+
+def _add_update(model: Any, part: ProjectionPart, update: UpdateModel, references: dict[str, Any]) -> None:
+    from pygenn import create_custom_update_model
+
+    kind = create_custom_update_model(
+        update.name,
+        params=[*update.params, *update.dynamic],
+        vars=[(v.name, v.type) for v in update.variables],
+        var_refs=list(update.references),
+        update_code=update.code,
+    )
+    name, zeros = _update(part), {v.name: 0 for v in update.variables}
+    params = part.update_params | {name: 0.0 for name, _ in update.dynamic}
+    group = model.add_custom_update(name, name, kind, params, zeros, references)
+    for dynamic, _ in update.dynamic:
+        group.set_param_dynamic(dynamic)
+
+
+def _reduction(part: ProjectionPart) -> str:
+    return f"reduce_{part.name}"
+
+
+def _update(part: ProjectionPart) -> str:
+    return f"update_{part.name}"
 
 
 def _preferences(installation: Installation) -> dict[str, Any]:

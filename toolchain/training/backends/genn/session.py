@@ -54,8 +54,23 @@ class Runnable(Protocol):
     def put_synapses(self, part: ProjectionPart, name: str, values: NDArray[Any]) -> None:
         """Set a shared variable of all synapses, in canonical order."""
 
+    def take_synapses(self, part: ProjectionPart, name: str) -> NDArray[Any]:
+        """A shared variable of all synapses, in canonical order."""
+
+    def put_update(self, part: ProjectionPart, name: str, values: NDArray[Any]) -> None:
+        """Set a variable of the update of a projection, in canonical order."""
+
+    def take_update(self, part: ProjectionPart, name: str) -> NDArray[Any]:
+        """A variable of the update of a projection, in canonical order."""
+
+    def update(self, part: ProjectionPart, dynamic: Mapping[str, float]) -> None:
+        """Run the update of a projection, with these dynamic constants, on what the batch has added up."""
+
     def take_sums(self, part: ProjectionPart) -> tuple[F32, F32]:
         """`SumI` and `SumD` of all synapses in canonical order, added over the batch; they are 0 afterwards."""
+
+    def add_sums(self, part: ProjectionPart, of_i: F32, of_d: F32) -> None:
+        """Add to what the batch has added up."""
 
     def close(self) -> None:
         """Free its memory."""
@@ -97,7 +112,7 @@ class Session:
         self._weights: dict[str, F32] = {}
         self._slots_of: dict[str, NDArray[np.int64]] = {}
         self._constants: dict[str, NeuronConstants] = {}
-        self._sums: dict[str, tuple[F32, F32]] = {}
+        self._learns = False
         self._neuron_sums: dict[tuple[str, str], NDArray[np.float64]] = {}
         self._program = load(describe(self._room, self._slots))
         self._name_parts()
@@ -106,6 +121,11 @@ class Session:
     def batch(self) -> int:
         """Samples that run at once."""
         return self._program.description.batch
+
+    @property
+    def buffers(self) -> int:
+        """Slots of the delay buffers; 1 where there are no delays."""
+        return max((p.delays for p in self._program.description.projections), default=1)
 
     def close(self) -> None:
         """Free the memory of the device."""
@@ -119,18 +139,23 @@ class Session:
         while self._room < room:
             self._room = min(2 * self._room, self._steps)
         # What samples of this batch have added up so far is kept.
-        self._sums = self.sums()
+        sums = self.sums()
         self._neuron_sums = {
             (part.of, v.name): self.neuron_sums(part.of, v.name)
             for part in self._simulated
             for v in part.model.variables
             if v.name in ADDED_UP
         }
+        learned = self.learned() if self._learns else None
         self._program.close()
         self._program = self._load(self._describe(self._room, self._slots))
         self._name_parts()
         self.set_constants(self._constants)
         self._put_parameters()
+        for part in self._program.description.projections:
+            self._program.add_sums(part, *sums[part.of])
+        if learned is not None:
+            self.put_learned(learned)
 
     # Parameters
 
@@ -157,6 +182,37 @@ class Session:
     def set_push(self, population: str, push: F32) -> None:
         """What the rate regulariser adds to lambda_V at each spike, (n_neurons,)."""
         self._program.put(self._parts[population], "Push", push)
+
+    # Learning on the device
+
+    def put_learned(self, learned: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+        """Go on learning on the device from here: projection -> variable of its synapses or update -> values."""
+        self._learns = True
+        for part in self._program.description.projections:
+            assert part.update is not None
+            own = {v.name for v in part.update.variables}
+            for name, values in learned[part.of].items():
+                (self._program.put_update if name in own else self._program.put_synapses)(part, name, values)
+
+    def learned(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """What there is by now, as `put_learned` takes it."""
+        found: dict[str, dict[str, NDArray[Any]]] = {}
+        for part in self._program.description.projections:
+            assert part.update is not None
+            synapses = [v.name for v in part.model.variables if v.shared]
+            found[part.of] = {name: self._program.take_synapses(part, name) for name in synapses}
+            found[part.of] |= {v.name: self._program.take_update(part, v.name) for v in part.update.variables}
+        return found
+
+    def end_learning(self) -> None:
+        """Parameters are those of `set_parameters` again."""
+        self._learns = False
+
+    def update(self, dynamic: Mapping[str, float]) -> None:
+        """Take a step of the optimiser with what the batch has added up."""
+        for part in self._program.description.projections:
+            assert part.update is not None
+            self._program.update(part, {name: dynamic[name] for name, _ in part.update.dynamic})
 
     # A sample
 
@@ -207,8 +263,7 @@ class Session:
 
     def idle(self) -> None:
         """Let the delay buffers run empty."""
-        delays = max((p.delays for p in self._program.description.projections), default=1)
-        self._program.run(2 * self._steps, delays)
+        self._program.run(2 * self._steps, self.buffers)
 
     # What came of it
 
@@ -229,12 +284,7 @@ class Session:
 
     def sums(self) -> dict[str, tuple[F32, F32]]:
         """Sums of lambda_I and of lambda_I - lambda_V at arrivals since they were taken last, by projection."""
-        found = {}
-        for part in self._program.description.projections:
-            of_i, of_d = self._program.take_sums(part)
-            before = self._sums.pop(part.of, None)
-            found[part.of] = (of_i, of_d) if before is None else (of_i + before[0], of_d + before[1])
-        return found
+        return {part.of: self._program.take_sums(part) for part in self._program.description.projections}
 
     def neuron_sums(self, population: str, name: str) -> NDArray[np.float64]:
         """A variable that adds up over samples, over the batch too, (n_neurons,); it is 0 afterwards."""
