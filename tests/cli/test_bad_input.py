@@ -143,7 +143,7 @@ def test_truncated_checkpoint(cli: Cli, run: RunFolder, size: int) -> None:
 
 
 def test_resume_with_a_recipe_or_an_override(cli: Cli, run: RunFolder) -> None:
-    one_line(cli("train", "digits", "--resume", str(run.path)), 2, "takes no RECIPE, --set or --seeds")
+    one_line(cli("train", "digits", "--resume", str(run.path)), 2, "takes no RECIPE, --set, --backend or --seeds")
     one_line(cli("train", "--resume", str(run.path), "--set", "training.epochs=9"), 2, "takes no RECIPE")
     one_line(cli("train", "--resume", "nowhere"), 2, "run folder nowhere does not exist")
 

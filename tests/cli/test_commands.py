@@ -148,7 +148,7 @@ def test_several_seeds_are_trained_by_one_command(
     assert set(again["summary"]["test_accuracy"]) == {"mean", "deviation"}
     both = run_cli(capsys, monkeypatch, "train", "--resume", "runs/sequence-sweep-1.json", "--seeds", "3")
     assert both.code == 2
-    assert "takes no RECIPE, --set or --seeds" in both.err
+    assert "takes no RECIPE, --set, --backend or --seeds" in both.err
 
 
 def test_an_interrupted_sweep_says_how_to_go_on(
