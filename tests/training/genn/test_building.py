@@ -4,45 +4,86 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.networks import random_network
 from toolchain.errors import MissingDependencyError
+from toolchain.training.backends.genn import build_process
 from toolchain.training.backends.genn.building import build_and_load, model_folder
+from toolchain.training.backends.genn.describe import describe
 from toolchain.training.backends.genn.gpu import Gpu
 from toolchain.training.backends.genn.installation import Installation
 
 CPU = Installation("5.4.0", "cpu", None, {"optimize_code": True})
 
 
-class Model:
-    """Builds by writing a library; says something to both streams, and fails if it is told to."""
+NETWORK = random_network("recurrent_masked", np.random.default_rng(0))
+DESCRIPTION = describe(
+    NETWORK, 50, max_slot=9, min_slope=0.05, learn_tau=["a"], batch=2, slots=3, room=8, adam_betas=(0.9, 0.99)
+)
 
-    def __init__(self, failure: Exception | None = None, said: str = "") -> None:
-        self.failure, self.said, self.never_rebuild = failure, said, False
+
+class Model:
+    """Loads, or fails; says something as GeNN does."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
 
     def build(self, path: str, never_rebuild: bool) -> None:
-        self.never_rebuild = never_rebuild
-        os.write(1, b"compiling\n")
-        subprocess.run(["sh", "-c", 'echo "$SAID" >&2'], check=True, env={**os.environ, "SAID": self.said})
-        if self.failure is not None:
-            raise self.failure
-        code = Path(path, "delayline_x_CODE")
-        code.mkdir(exist_ok=True)
-        (code / "librunner.so").write_bytes(b"")
+        assert never_rebuild
+        assert list(Path(path).glob("*_CODE/librunner.so"))
+        os.write(1, b"reading\n")
 
     def load(self) -> None:
-        pass
+        if self.failure is not None:
+            raise self.failure
 
 
-def test_a_model_is_compiled_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    folder = model_folder(tmp_path, "abc", CPU)
-    first, second = Model(), Model()
-    for model in (first, second):
-        build_and_load(model, folder, CPU)
-    assert (first.never_rebuild, second.never_rebuild) == (False, True)
+class Compiler:
+    """Stands in for the process that compiles: prints, and leaves a library or fails."""
+
+    def __init__(self) -> None:
+        self.calls, self.said, self.code = 0, b"compiling\n", 0
+
+    def __call__(self, command: list[str], *, stdout: Any, **options: Any) -> Any:
+        assert command[:3] == [sys.executable, "-m", "toolchain.training.backends.genn.build_process"]
+        folder = Path(command[3])
+        build_process.read(folder)
+        self.calls += 1
+        stdout.write(self.said)
+        if self.code == 0:
+            (folder / "delayline_x_CODE").mkdir()
+            (folder / "delayline_x_CODE" / "librunner.so").write_bytes(b"")
+        return subprocess.CompletedProcess(command, self.code)
+
+
+@pytest.fixture
+def compiler(monkeypatch: pytest.MonkeyPatch) -> Compiler:
+    made = Compiler()
+    monkeypatch.setattr("subprocess.run", made)
+    return made
+
+
+def test_a_model_is_compiled_once(compiler: Compiler, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for _ in range(3):
+        build_and_load(Model(), DESCRIPTION, CPU, tmp_path)
+    assert compiler.calls == 1
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_process_gets_what_the_code_depends_on(tmp_path: Path) -> None:
+    build_process.write(tmp_path, DESCRIPTION, CPU)
+    description, installation = build_process.read(tmp_path)
+    assert description.digest() == DESCRIPTION.digest()
+    assert [p.model for p in description.populations] == [p.model for p in DESCRIPTION.populations]
+    assert [p.update for p in description.projections] == [p.update for p in DESCRIPTION.projections]
+    assert [p.row_length for p in description.projections] == [p.row_length for p in DESCRIPTION.projections]
+    assert (installation.generator, installation.options) == (CPU.generator, CPU.options)
 
 
 def test_content_is_what_the_code_depends_on(tmp_path: Path) -> None:
@@ -57,52 +98,57 @@ def test_content_is_what_the_code_depends_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", ["nothing", "half", "no library"])
-def test_a_build_that_was_killed_is_begun_again(tmp_path: Path, left: str) -> None:
-    folder = model_folder(tmp_path, "abc", CPU)
+def test_a_build_that_was_killed_is_begun_again(compiler: Compiler, tmp_path: Path, left: str) -> None:
+    folder = model_folder(tmp_path, DESCRIPTION.digest(), CPU)
     if left == "no library":
-        build_and_load(Model(), folder, CPU)
+        build_and_load(Model(), DESCRIPTION, CPU, tmp_path)
         next(folder.glob("*_CODE/librunner.so")).unlink()
     elif left == "half":
         (folder / "delayline_x_CODE").mkdir(parents=True)
         (folder / "delayline_x_CODE" / "neuronUpdate.o").write_bytes(b"half")
-    model = Model()
-    build_and_load(model, folder, CPU)
-    assert not model.never_rebuild
+    before = compiler.calls
+    build_and_load(Model(), DESCRIPTION, CPU, tmp_path)
+    assert compiler.calls == before + 1
     assert not list(folder.glob("*_CODE/neuronUpdate.o"))
 
 
 @pytest.mark.parametrize(
-    ("failure", "said", "expected"),
+    ("said", "expected"),
     [
-        (
-            RuntimeError(),
-            "x.cc:3: error: no such thing",
-            r"for cpu \(x.cc:3: error: no such thing\); mend the compiler",
-        ),
-        (subprocess.CalledProcessError(2, ["make"]), "", r"\(compiling\)|returned non-zero exit status 2"),
-        (
-            RuntimeError("cuda runtime error 2: out of memory"),
-            "",
-            r"out of memory on one core .* smaller",
-        ),
-        (MemoryError(), "", "out of memory"),
+        (b"x.cc:3: error: odd\n", r"for cpu \(x.cc:3: error: odd\); mend the compiler"),
+        (b"", r"for cpu \(it said nothing\)"),
+        (b"terminate called\nwhat(): optimizeBlockSize: NVCC failed\n", r"\(terminate called\)"),
+        (b'  File "errors.py", line 1\nRuntimeError: Parse error\n', r"\(RuntimeError: Parse error\)"),
+        (b"cuda runtime error 2: out of memory\n", r"out of memory on one core .* smaller"),
     ],
 )
 def test_failures_are_one_line_with_the_log_beside_it(
-    tmp_path: Path, failure: Exception, said: str, expected: str, capfd: pytest.CaptureFixture[str]
+    compiler: Compiler, tmp_path: Path, said: bytes, expected: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    folder = model_folder(tmp_path, "abc", CPU)
+    compiler.said, compiler.code = said, -6
     with pytest.raises(MissingDependencyError, match=expected) as caught:
-        build_and_load(Model(failure, said), folder, CPU)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert str(folder / "build.log") in message
-    assert "compiling" in (folder / "build.log").read_text()
+        build_and_load(Model(), DESCRIPTION, CPU, tmp_path)
+    log = model_folder(tmp_path, DESCRIPTION.digest(), CPU) / "build.log"
+    assert "\n" not in str(caught.value)
+    assert str(log) in str(caught.value)
+    assert log.read_bytes() == said
     assert capfd.readouterr() == ("", "")
-    build_and_load(Model(), folder, CPU)  # and once it is mended
+    compiler.code = 0
+    build_and_load(Model(), DESCRIPTION, CPU, tmp_path)  # and once it is mended
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("cudaMalloc: out of memory"), MemoryError("out of memory")])
+def test_a_model_that_does_not_fit_is_known_when_it_is_loaded(
+    compiler: Compiler, tmp_path: Path, failure: Exception
+) -> None:
+    with pytest.raises(MissingDependencyError, match=r"out of memory .* a smaller training\.genn\.samples_at_once"):
+        build_and_load(Model(failure), DESCRIPTION, CPU, tmp_path)
+    assert compiler.calls == 1
+    build_and_load(Model(), DESCRIPTION, CPU, tmp_path)
+    assert compiler.calls == 1
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MissingDependencyError, match=r"cannot write the cache of compiled models.*DELAYLINE_CACHE"):
-        build_and_load(Model(), model_folder(tmp_path / "file", "abc", CPU), CPU)
+        build_and_load(Model(), DESCRIPTION, CPU, tmp_path / "file")

@@ -22,12 +22,14 @@ from typing import Any
 
 from toolchain.errors import MissingDependencyError
 from toolchain.storage import write_atomically
+from toolchain.training.backends.genn import build_process
+from toolchain.training.backends.genn.description import ModelDescription
 from toolchain.training.backends.genn.installation import Installation
 
 FINISHED = "finished"
 LOG = "build.log"
-FAILURES = (RuntimeError, ValueError, LookupError, OSError, MemoryError, subprocess.SubprocessError)
-"""What GeNN raises: exceptions of its C++ as Python has them, and those of calling make."""
+FAILURES = (RuntimeError, ValueError, LookupError, OSError, MemoryError)
+"""What GeNN raises where it loads a model: exceptions of its C++ as Python has them."""
 
 
 def model_folder(cache: Path, digest: str, installation: Installation) -> Path:
@@ -40,19 +42,20 @@ def model_folder(cache: Path, digest: str, installation: Installation) -> Path:
     return cache / hashlib.sha256(key.encode()).hexdigest()[:24]
 
 
-def build_and_load(model: Any, folder: Path, installation: Installation) -> None:
+def build_and_load(model: Any, description: ModelDescription, installation: Installation, cache: Path) -> None:
     """Generate and compile a model, unless that has been done, and load it.
 
     Parameters
     ----------
-    model : a `pygenn.GeNNModel` that is described and not built
-    folder : of the cache, as of `model_folder`
+    model : the `pygenn.GeNNModel` of the description, not built
+    cache : folder of compiled models
 
     Raises
     ------
     MissingDependencyError
-        If it cannot be compiled or loaded; what the compiler said lies in the folder.
+        If it cannot be compiled or loaded; what the compiler said lies in its folder.
     """
+    folder = model_folder(cache, description.digest(), installation)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w", encoding="utf-8")
@@ -61,20 +64,25 @@ def build_and_load(model: Any, folder: Path, installation: Installation) -> None
             f"backend genn: cannot write the cache of compiled models, {folder.parent}: {error.strerror}; set "
             "DELAYLINE_CACHE to a folder with room"
         ) from error
+    log = folder / LOG
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        finished = (folder / FINISHED).exists() and any(folder.glob("*_CODE/librunner*"))
-        if not finished:
+        if not ((folder / FINISHED).exists() and any(folder.glob("*_CODE/librunner*"))):
             for old in folder.glob("*_CODE"):
                 shutil.rmtree(old)
-        log = folder / LOG
+            build_process.write(folder, description, installation)
+            with log.open("wb") as file:
+                command = [sys.executable, "-m", build_process.__name__, str(folder)]
+                done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+            if done.returncode:
+                raise MissingDependencyError(_explained(log, "", installation))
+            write_atomically(folder / FINISHED, b"")
         try:
             with _said_into(log):
-                model.build(str(folder), never_rebuild=finished)
+                model.build(str(folder), never_rebuild=True)
                 model.load()
         except FAILURES as error:
-            raise MissingDependencyError(_explained(log, error, installation)) from error
-        write_atomically(folder / FINISHED, b"")
+            raise MissingDependencyError(_explained(log, str(error), installation)) from error
 
 
 @contextmanager
@@ -83,7 +91,7 @@ def _said_into(log: Path) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
-    with log.open("wb") as file:
+    with log.open("ab") as file:
         try:
             for descriptor in (1, 2):
                 os.dup2(file.fileno(), descriptor)
@@ -96,16 +104,18 @@ def _said_into(log: Path) -> Iterator[None]:
                 os.close(back)
 
 
-def _explained(log: Path, error: Exception, installation: Installation) -> str:
+def _explained(log: Path, error: str, installation: Installation) -> str:
     """One line: what went wrong, by the first error in what was printed, and where the rest of it is."""
     text = log.read_text(encoding="utf-8", errors="replace")
-    lines = [line.strip() for line in (*text.splitlines(), str(error)) if line.strip()]
-    if any("out of memory" in line.lower() for line in lines) or isinstance(error, MemoryError):
+    lines = [line.strip() for line in (*text.splitlines(), error) if line.strip()]
+    if any("out of memory" in line.lower() for line in lines):
         return (
             f"backend genn: out of memory on {installation.where}; give a smaller training.genn.samples_at_once "
             f"(`delayline train RECIPE --dry-run` says which fits); all that was printed is in {log}"
         )
-    first = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else repr(error))
+    # A stack of Python names files with "error" in them, too; its last line says what it was.
+    told = [line for line in lines if "error" in line.lower() and not line.startswith(("File ", "raise ", "from "))]
+    first = (told or lines or ["it said nothing"])[0]
     return (
         f"backend genn: the model cannot be built for {installation.code} ({first[:300]}); mend the compiler, or use "
         f"--backend cpu; all that was printed is in {log}"

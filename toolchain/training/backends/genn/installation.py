@@ -83,8 +83,8 @@ def find_installation(code: Code = "auto", device: int = 0) -> Installation:
         found = code
     if found not in built:
         raise MissingDependencyError(
-            f"backend genn: PyGeNN {version} was built for {', '.join(built) or 'nothing'}, not for {found}; install "
-            f"it again with {'CUDA_PATH' if found == 'cuda' else 'HIP_PATH'} set, or give training.genn.code auto"
+            f"backend genn: PyGeNN {version} has no part for {found} ({_why_not(found)}); install it again with "
+            f"{'CUDA_PATH' if found == 'cuda' else 'HIP_PATH'} set, or give training.genn.code auto"
         )
     _require_compiler(found)
     if found == "cpu":
@@ -116,6 +116,16 @@ def _require_compiler(code: str) -> None:
                 f"backend genn: {program} is not found, and GeNN compiles every network with it; install it (make and "
                 "g++ are Debian's build-essential)"
             )
+
+
+def _why_not(code: str) -> str:
+    """Why GeNN has no generator of a kind: it was built without, or lacks a library, which GeNN keeps to itself."""
+    name = f"pygenn.{GENERATORS[code]}_backend"
+    try:
+        import_module(name)
+    except ImportError as error:
+        return "it was built without" if error.name == name else str(error)
+    return "GeNN leaves it out"
 
 
 def status() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.training.backends.genn.building import build_and_load, model_folder
+from toolchain.training.backends.genn.building import build_and_load
 from toolchain.training.backends.genn.description import (
     ModelDescription,
     NeuronModel,
@@ -35,9 +35,9 @@ class Program:
     def __init__(self, description: ModelDescription, installation: Installation, cache: Path) -> None:
         self.description = description
         self._dynamic = {p.name: {name for name, _ in p.model.dynamic} for p in description.populations}
-        self._model = _describe_to_pygenn(description, installation)
+        self._model = to_pygenn(description, installation)
         self._groups: dict[str, Any] = {**self._model.neuron_populations, **self._model.synapse_populations}
-        build_and_load(self._model, model_folder(cache, description.digest(), installation), installation)
+        build_and_load(self._model, description, installation, cache)
 
     def run(self, first: int, count: int) -> None:
         """Steps `first` to `first + count` of a sample (`neuron_code`)."""
@@ -151,8 +151,8 @@ def _flat(values: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(values, dtype=np.float32).ravel()
 
 
-def _describe_to_pygenn(description: ModelDescription, installation: Installation) -> Any:
-    """Tell PyGeNN the model."""
+def to_pygenn(description: ModelDescription, installation: Installation) -> Any:
+    """The `pygenn.GeNNModel` of a description, described and not built."""
     from pygenn import (
         CustomUpdateVarAccess,
         GeNNModel,
