@@ -27,7 +27,9 @@ from toolchain.objective import Objective
 from toolchain.observed import Observed
 from toolchain.spikes import bin_events
 from toolchain.training.backends import Engine, GennOptions, LearningEngine, RateTarget, make_engine
+from toolchain.training.backends.genn.describe import describe
 from toolchain.training.backends.genn.installation import CODES, Installation, find_installation
+from toolchain.training.backends.genn.program import to_pygenn
 from toolchain.training.optimiser import Adam
 
 STEPS = 80
@@ -192,3 +194,17 @@ def test_steps_of_adam_on_the_device_are_those_of_the_host(both: Both, genn: Ins
     np.testing.assert_allclose(there, weights, atol=1e-3)
     np.testing.assert_allclose(after, delays, atol=5e-3)
     assert devices["weight"].steps == 2
+
+
+@pytest.mark.parametrize("shape", ["recurrent", "recurrent_masked"])
+def test_genn_takes_models_of_several_samples_at_once(genn: Installation, shape: str) -> None:
+    """As far as it goes without generating code, which its code for processors refuses: every reference fits."""
+    network = random_network(shape, np.random.default_rng(0))
+    for betas in (None, (0.9, 0.99)):
+        described = describe(
+            network, 50, max_slot=9, min_slope=0.05, learn_tau=["a"], batch=4, slots=2, room=16, adam_betas=betas
+        )
+        model = to_pygenn(described, genn)
+        model._finalise()
+        assert model.batch_size == 4
+        assert len(model.custom_updates) == len(network.projections) * (1 if betas is None else 2)
