@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from toolchain.deployment.bundle import read_bundle
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.deployment.target import find_target
 from toolchain.errors import CheckpointError
-from toolchain.recipe import read_recipe
+from toolchain.recipe import parse_recipe, read_recipe
 from toolchain.training.run_folder import create_run_folder
 from toolchain.training.straight_through import StraightThrough
 from toolchain.training.trainer import prepare, train
@@ -63,3 +64,13 @@ def test_a_network_that_learned_its_time_constants_is_tuned(
     tune(again, quietly, vendor=False)
     tune(again, quietly, resume=True, vendor=False)
     assert_same_end(run, again)
+
+
+def test_a_network_that_was_trained_on_a_gpu_is_tuned_where_there_is_none(learned_taus: Path) -> None:
+    bundle = read_bundle(learned_taus)
+    data = bundle.recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
+    data["training"] |= {"backend": "genn", "genn": {"code": "cuda", "adam": "device"}}
+    for population in data["network"]["populations"].values():
+        population |= {"learn_tau_mem": False}
+    recipe = tuned_recipe(replace(bundle, recipe=parse_recipe(data, "R")), Settings(), "")
+    assert (recipe.training.backend, recipe.training.genn.adam) == ("cpu", "auto")

@@ -71,6 +71,9 @@ def tuned_recipe(bundle: Bundle, settings: Settings, about: str) -> Recipe:
     allowed = was.max_slot if was.max_slot is not None else largest
     max_slot = max(longest, allowed if extended else min(allowed, largest))
     training |= {
+        # The device runs forward, and where it stands there may be no GPU.
+        "backend": "cpu",
+        "genn": {},
         "epochs": settings.epochs,
         "batch_size": settings.batch or was.batch_size,
         "weight_rate": was.weight_rate * rate,
