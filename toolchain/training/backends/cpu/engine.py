@@ -221,11 +221,7 @@ class CpuEngine:
 
         Losses and predictions lie in `_losses` and `_predictions`.
         """
-        if spikes.n_units != self.graph.n_sources or spikes.n_steps != self.steps:
-            raise NetworkError(
-                f"spikes of {spikes.n_units} units over {spikes.n_steps} steps do not fit a network with "
-                f"{self.graph.n_sources} source neurons run for {self.steps} steps"
-            )
+        check_spikes(spikes, self.graph, self.steps)
         seen = np.zeros((0, 0, 0), dtype=np.float32)
         if observed is not None:
             spikes, seen = with_observed(spikes, observed, self.network, self.graph)
@@ -271,6 +267,15 @@ class CpuEngine:
                 function(index)
         else:
             list(self._pool.map(function, range(count)))
+
+
+def check_spikes(spikes: SpikeTrains, graph: EventGraph, steps: int) -> None:
+    """Raise NetworkError if spikes are of another number of sources or steps than the network is run with."""
+    if spikes.n_units != graph.n_sources or spikes.n_steps != steps:
+        raise NetworkError(
+            f"spikes of {spikes.n_units} units over {spikes.n_steps} steps do not fit a network with "
+            f"{graph.n_sources} source neurons run for {steps} steps"
+        )
 
 
 def check_objective(network: Network, objective: Objective, targets: F32 | None, steps: int) -> None:

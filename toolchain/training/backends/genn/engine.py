@@ -15,7 +15,7 @@ from toolchain.objective import Objective
 from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
 from toolchain.training.backends import BatchGradient, RateTarget, Responses, Trace
-from toolchain.training.backends.cpu.engine import check_objective, learning_neurons
+from toolchain.training.backends.cpu.engine import check_objective, check_spikes, learning_neurons
 from toolchain.training.backends.cpu.observation import with_observed
 from toolchain.training.backends.genn.describe import describe
 from toolchain.training.backends.genn.learning import learned_of, step_constants, write_back
@@ -245,11 +245,7 @@ class GennEngine:
 
     def _own(self, spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None) -> list[Chunk]:
         """The samples of a batch that are this rank's, every n-th, cut to what runs at once."""
-        if spikes.n_units != self.graph.n_sources or spikes.n_steps != self.steps:
-            raise NetworkError(
-                f"spikes of {spikes.n_units} units over {spikes.n_steps} steps do not fit a network with "
-                f"{self.graph.n_sources} source neurons run for {self.steps} steps"
-            )
+        check_spikes(spikes, self.graph, self.steps)
         if observed is not None:
             with_observed(spikes, observed, self.network, self.graph)
         own = np.arange(self._ranks.index, spikes.n_samples, self._ranks.count)
