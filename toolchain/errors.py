@@ -44,6 +44,10 @@ class CheckpointError(InputError):
     """A run folder or checkpoint is missing, truncated or from another network."""
 
 
+class InterchangeError(InputError):
+    """A file of another tool is damaged, or says something that a network here cannot mean, or the other way round."""
+
+
 class UnstableTrainingError(InputError):
     """Training left the range of its numbers; the recipe has to change."""
 
