@@ -62,7 +62,7 @@ def set_up(root: Path, env: Mapping[str, str], search: Search) -> list[str]:
         uv = _uv(root, env, search, descriptor)
         python = python or uv.python(search) or _newest(search)
         building = _Building(root, root / MAIN, uv, stamp, python, env.get("PYTHON", ""))
-        return building.make(["dev", "distances", "lava", "speech", "spinnaker"], started)
+        return building.make(["dev", "distances", "lava", "onnx", "speech", "spinnaker"], started)
 
 
 def set_up_second(root: Path, env: Mapping[str, str], search: Search) -> list[str]:
@@ -86,7 +86,7 @@ def set_up_second(root: Path, env: Mapping[str, str], search: Search) -> list[st
             alone = f"the core tests ran on {main.python.name} alone, as no other Python {limits} was found"
             return [alone]
         uv = _uv(root, env, search, descriptor)
-        return _Building(root, root / SECOND, uv, stamp, python, "").make(["dev", "distances", "speech"], started)
+        return _Building(root, root / SECOND, uv, stamp, python, "").make(["dev", "distances", "onnx", "speech"], started)
 
 
 def get_uv_path(root: Path, env: Mapping[str, str], search: Search) -> str:
