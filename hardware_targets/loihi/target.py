@@ -39,6 +39,7 @@ from toolchain.spikes import SpikeTrains
 
 if TYPE_CHECKING:
     from hardware_targets.loihi.emulator import Emulation
+    from toolchain.interchange.onnx.step_graph import StepGraph
 
 
 class LoihiTarget:
@@ -302,6 +303,25 @@ class LoihiTarget:
         from hardware_targets.loihi.lava_runner import LAVA
 
         return LAVA.version() is not None
+
+    def step_graph(self, quantised: Quantised) -> StepGraph:
+        """Lava's step in standard operators."""
+        from hardware_targets.loihi.onnx_step import step_graph
+
+        return step_graph(_loihi(quantised))
+
+    def from_step(self, tensors: Mapping[str, NDArray[Any]], description: Mapping[str, Any]) -> LoihiQuantised:
+        """Integers from the tensors of such a step."""
+        from hardware_targets.loihi.onnx_step import from_step
+
+        return from_step(tensors, description, self._limits)
+
+    def step_traces(self, states: Mapping[str, NDArray[Any]]) -> Traces:
+        """The outputs u, v and spikes of a model, as they are."""
+        from hardware_targets.step_tensors import by_quantity
+
+        found = by_quantity(states)
+        return Traces(found["u"], found["v"], found["spikes"])
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> LoihiQuantised:
         """Rebuild a quantised network from a bundle, checking every index and range in it."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from hardware_targets.spinnaker.emulator import Emulation
     from hardware_targets.spinnaker.plan import Plan
     from hardware_targets.spinnaker.problem import Problem
+    from toolchain.interchange.onnx.step_graph import StepGraph
 
 
 class SpinnakerTarget:
@@ -331,6 +332,27 @@ class SpinnakerTarget:
         from hardware_targets.spinnaker.spynnaker_runner import SPYNNAKER
 
         return SPYNNAKER.version() is not None
+
+    def step_graph(self, quantised: Quantised) -> StepGraph:
+        """The tick of IF_curr_exp in standard operators."""
+        from hardware_targets.spinnaker.onnx_step import step_graph
+
+        return step_graph(_spinnaker(quantised), self.name)
+
+    def from_step(self, tensors: Mapping[str, NDArray[Any]], description: Mapping[str, Any]) -> SpinnakerQuantised:
+        """Integers from the tensors of such a tick."""
+        from hardware_targets.spinnaker.onnx_step import from_step
+
+        return from_step(tensors, description)
+
+    def step_traces(self, states: Mapping[str, NDArray[Any]]) -> Traces:
+        """Outputs of a model; u is what the membrane takes."""
+        from hardware_targets.step_tensors import by_quantity
+
+        found = by_quantity(states)
+        u = {name: exc - found["inh"][name] for name, exc in found["exc"].items()}
+        currents = {name: np.stack((exc, found["inh"][name])) for name, exc in found["exc"].items()}
+        return Traces(u, found["v"], found["spikes"], currents)
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> SpinnakerQuantised:
         """Rebuild a quantised network from a bundle, checking every shape and range in it."""

@@ -22,6 +22,7 @@ from toolchain.deployment.target import (
     TrainingFormat,
 )
 from toolchain.diagnosis.model import Chip
+from toolchain.interchange.onnx.step_graph import StepGraph
 from toolchain.network import Network
 from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
@@ -244,3 +245,31 @@ class MismatchTarget(Protocol):
 
     def mismatched(self, quantised: Quantised, wrong: Imperfections) -> Quantised:
         """The network as such a chip has it: to be emulated, and for nothing else."""
+
+
+@runtime_checkable
+class StepGraphTarget(Protocol):
+    """What a target has besides if its arithmetic can be written in the standard operators of ONNX."""
+
+    def step_graph(self, quantised: Quantised) -> StepGraph:
+        """The network in the target's integers, every delay in its own synapse; `numbers` is the target's name.
+
+        Raises
+        ------
+        InterchangeError
+            If what was quantised is not only a network, as an imperfect chip is not.
+        """
+
+    def from_step(self, tensors: Mapping[str, NDArray[Any]], description: Mapping[str, Any]) -> Quantised:
+        """The inverse: integers from `StepGraph.tensors` and `StepGraph.description`, both from a file.
+
+        As trained counts the network that the integers stand for.
+
+        Raises
+        ------
+        BundleError, KeyError, TypeError, ValueError
+            If they do not fit together or are out of range.
+        """
+
+    def step_traces(self, states: Mapping[str, NDArray[Any]]) -> Traces:
+        """What `Target.emulate_traces` says, from the outputs of the model, ``<population>/<quantity>``."""

@@ -1,0 +1,1 @@
+"""A network as one ONNX graph of standard operators over time, and back."""
