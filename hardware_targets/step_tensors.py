@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from toolchain.interchange.onnx.step_graph import Array
 
-
-MAX_NEURONS = 1 << 24
+MAX_NEURONS = 1 << 20
 """More than any chip or recipe has: an array that a file only declares is no larger."""
 
 

@@ -70,7 +70,7 @@ WrapCurrent (x) => (wrapped)
 )
 
 NEURON = function(
-    "A neuron of Lava's fixed_pt LIF: u and v of 24 bits, decays of 12. A readout is one whose threshold is the largest.",
+    "A neuron of Lava's fixed_pt LIF: u, v of 24 bits, decays of 12. A readout is one whose threshold is the largest.",
     """
 LoihiNeuron (arriving, u, v, keep_u, keep_v, threshold) => (u_after, v_after, spikes)
 {
@@ -116,8 +116,8 @@ SYNAPSES = function(
 )
 
 MASKED_SYNAPSES = function(
-    "Synapses with a delay each, where mask (pre, post) is true: a spike of step t adds weight (pre, post) times unit at "
-    "step t + 1 + slot.",
+    "Synapses with a delay each, where mask (pre, post) is true: a spike of step t adds weight (pre, post) times unit "
+    "at step t + 1 + slot.",
     "LoihiSynapsesWhere (arriving, spikes, weight, unit, slot, mask) => (arriving_after)"
     + _BODY
     % """nothing = Constant <value = int32 {0}> ()

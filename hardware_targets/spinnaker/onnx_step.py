@@ -135,8 +135,8 @@ SpinnakerNeuron (arriving, exc, inh, v, timer, {", ".join(_CONSTANTS)})
 )
 
 SYNAPSES = function(
-    "Synapses with a delay each: a spike of tick t adds the magnitude of weight (pre, post) at tick t + 1 + slot, to the "
-    "excitatory sums, or to the inhibitory ones where weight is below 0.",
+    "Synapses with a delay each: a spike of tick t adds the magnitude of weight (pre, post) at tick t + 1 + slot, to "
+    "the excitatory sums, or to the inhibitory ones where weight is below 0.",
     """
 SpinnakerSynapses (arriving, spikes, weight, slot) => (arriving_after)
 {

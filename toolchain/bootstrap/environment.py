@@ -86,7 +86,8 @@ def set_up_second(root: Path, env: Mapping[str, str], search: Search) -> list[st
             alone = f"the core tests ran on {main.python.name} alone, as no other Python {limits} was found"
             return [alone]
         uv = _uv(root, env, search, descriptor)
-        return _Building(root, root / SECOND, uv, stamp, python, "").make(["dev", "distances", "onnx", "speech"], started)
+        building = _Building(root, root / SECOND, uv, stamp, python, "")
+        return building.make(["dev", "distances", "onnx", "speech"], started)
 
 
 def get_uv_path(root: Path, env: Mapping[str, str], search: Search) -> str:

@@ -24,6 +24,7 @@ from toolchain.deployment.target import Target, find_target
 from toolchain.devices.device import Deployed, Device, DeviceRun, ObservingDevice
 from toolchain.devices.finding import find_device
 from toolchain.devices.mismatch import MismatchDevice
+from toolchain.devices.onnx_device import OnnxDevice
 from toolchain.devices.own import ChipDevice, EmulatorDevice, FloatDevice, VendorDevice
 from toolchain.devices.process import how_it_ended, started
 from toolchain.devices.worker import end_with
@@ -31,7 +32,7 @@ from toolchain.errors import DelaylineError, UnansweredError
 from toolchain.observed import Observed
 from toolchain.spikes import SpikeTrains
 
-OURS = (FloatDevice, EmulatorDevice, MismatchDevice, VendorDevice, ChipDevice)
+OURS = (FloatDevice, EmulatorDevice, MismatchDevice, OnnxDevice, VendorDevice, ChipDevice)
 """These have nothing that could hang; what a vendor's code or a board does, they run in a session with a limit."""
 START_S = 120.0
 """Wall time in which a device must have been made."""

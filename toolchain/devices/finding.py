@@ -15,10 +15,11 @@ from importlib import metadata
 from typing import Any, cast
 
 from toolchain.datasets import Samples
-from toolchain.deployment.abilities import HardwareTarget, MappingTarget, MismatchTarget
+from toolchain.deployment.abilities import HardwareTarget, MappingTarget, MismatchTarget, StepGraphTarget
 from toolchain.deployment.target import Target
 from toolchain.devices.device import Deployed, Device, DeviceRun, SettableDevice, TableDevice
 from toolchain.devices.mismatch import MismatchDevice
+from toolchain.devices.onnx_device import OnnxDevice
 from toolchain.devices.own import (
     STAGES,
     ChipDevice,
@@ -38,6 +39,8 @@ def devices_of(target: Target) -> dict[str, Device | TableDevice]:
     found: list[Device | TableDevice] = [*(FloatDevice(name) for name in STAGES), EmulatorDevice()]
     if isinstance(target, MismatchTarget):
         found.append(MismatchDevice(target))
+    if isinstance(target, StepGraphTarget):
+        found.append(OnnxDevice(target))
     found.append(MappingDevice(target) if isinstance(target, MappingTarget) else VendorDevice(target))
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda e: e.name):
         try:

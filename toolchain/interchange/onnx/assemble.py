@@ -35,13 +35,20 @@ slot k arrives at step t + 1 + k. Inputs are spikes, (batch, steps, neurons); ev
 The functions of the domain 'delayline' are part of this file and made of standard operators."""
 
 
-def assemble(graph: StepGraph, *, states: bool = False, provenance: Mapping[str, Any] | None = None) -> Any:
+def assemble(
+    graph: StepGraph,
+    *,
+    states: bool = False,
+    provenance: Mapping[str, Any] | None = None,
+    version: str = __version__,
+) -> Any:
     """The `onnx.ModelProto` of a step, the same bytes for the same network.
 
     Parameters
     ----------
     states : whether the model offers all states of all populations, and not that of the readout alone
     provenance : where the network is from, JSON types
+    version : of this program, that the file says it is from
 
     Raises
     ------
@@ -51,12 +58,12 @@ def assemble(graph: StepGraph, *, states: bool = False, provenance: Mapping[str,
     from onnx import helper, numpy_helper, parser
 
     for population in graph.populations:
-        places = _rows(graph, population) * population.lanes * population.size
+        rows = _rows(graph, population)
+        places = rows * population.lanes * population.size
         if places > WIDTH:
             raise InterchangeError(
-                f"population {population.name}: delays up to slot {_rows(graph, population) - 1} onto {population.size} "
-                f"neurons need {places} places for what is under way, at most {WIDTH} can be; train with a smaller "
-                "training.max_slot"
+                f"population {population.name}: delays up to slot {rows - 1} onto {population.size} neurons need "
+                f"{places} places for what is under way, at most {WIDTH} can be; train with a smaller training.max_slot"
             )
     tensors = graph.tensors()
     size = sum(array.nbytes for array in tensors.values())
@@ -73,15 +80,15 @@ def assemble(graph: StepGraph, *, states: bool = False, provenance: Mapping[str,
             "network",
             wiring.inputs(),
             wiring.outputs(),
-            [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in everything.items()],
+            [numpy_helper.from_array(np.asarray(array, order="C"), name) for name, array in everything.items()],
         ),
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
         ir_version=IR_VERSION,
         functions=[parser.parse_function(text) for text in graph.functions],
         producer_name="delayline",
-        producer_version=__version__,
+        producer_version=version,
     )
-    model.doc_string = ABOUT.format(version=__version__, numbers=graph.numbers, dt=graph.dt_ms)
+    model.doc_string = ABOUT.format(version=version, numbers=graph.numbers, dt=graph.dt_ms)
     entries = {
         "format": FORMAT,
         "numbers": graph.numbers,
@@ -102,7 +109,7 @@ def digest(tensors: Mapping[str, NDArray[Any]]) -> str:
     for name in sorted(tensors):
         array = tensors[name]
         found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        found.update(np.ascontiguousarray(array).data if array.size else b"")
+        found.update(array.tobytes())
     return found.hexdigest()
 
 
@@ -181,8 +188,8 @@ class _Wiring:
                 ends.append(f"{carried}/end")
             recorded += [output for output, _, _ in self._recorded(population)]
         # Time first, as the Scan of every runtime takes it; some take nothing else.
-        swap = {"perm": [1, 0, 2]}
-        nodes += [helper.make_node("Transpose", [name], [f"{name}/steps"], f"{name}/steps", **swap) for name in sources]
+        swap = [1, 0, 2]
+        nodes += [helper.make_node("Transpose", [n], [f"{n}/steps"], f"{n}/steps", perm=swap) for n in sources]
         scan = helper.make_node(
             "Scan",
             [*starts, *(f"{name}/steps" for name in sources)],
@@ -191,7 +198,7 @@ class _Wiring:
             body=self._step(),
             num_scan_inputs=len(sources),
         )
-        back = [helper.make_node("Transpose", [f"{name}/steps"], [name], name, **swap) for name in recorded]
+        back = [helper.make_node("Transpose", [f"{n}/steps"], [n], n, perm=swap) for n in recorded]
         return [*nodes, scan, *back]
 
     def _step(self) -> Any:
@@ -204,7 +211,11 @@ class _Wiring:
             name = population.name
             for carried, (dtype, shape, _) in self._carried(population).items():
                 inputs.append(_value(f"{carried}/before", dtype, ("batch", *shape)))
-            nodes.append(_call("TakeNext", [f"{name}/{UNDER_WAY}/before"], [f"{name}/now", f"{name}/later"], f"{name}/{UNDER_WAY}"))
+            nodes.append(
+                _call(
+                    "TakeNext", [f"{name}/{UNDER_WAY}/before"], [f"{name}/now", f"{name}/later"], f"{name}/{UNDER_WAY}"
+                )
+            )
             under_way[name] = f"{name}/later"
             given = [f"{name}/{state}/before" for state in population.states]
             constants = [f"{name}/{key}" for key in population.constants]

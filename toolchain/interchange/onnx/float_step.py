@@ -92,7 +92,7 @@ def float_graph(network: Network) -> StepGraph:
     )
     projections = tuple(_projection(p) for p in network.projections)
     wanted = (LIF, READOUT, SYNAPSES, MASKED_SYNAPSES)
-    called = {p.function for p in (*populations, *projections)}
+    called = {p.function for p in populations} | {p.function for p in projections}
     return StepGraph(
         {p.name: p.size for p in network.of_kind("spike_source")},
         populations,

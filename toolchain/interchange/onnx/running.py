@@ -57,9 +57,9 @@ class OnnxSession:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except (errors.Fail, errors.InvalidGraph, errors.InvalidProtobuf, errors.NotImplemented) as error:
+            why = " ".join(str(error).split())
             raise MissingDependencyError(
-                f"onnxruntime {onnxruntime.__version__} cannot load the model ({' '.join(str(error).split())}); install "
-                "1.20 or newer"
+                f"onnxruntime {onnxruntime.__version__} cannot load the model ({why}); install 1.20 or newer"
             ) from error
         self._sources = {i.name.removesuffix("/spikes"): int(i.shape[2]) for i in self._session.get_inputs()}
         self._outputs = {o.name: int(o.shape[2]) for o in self._session.get_outputs()}
@@ -101,8 +101,8 @@ class OnnxSession:
         n_units = sum(self._sources.values())
         if spikes.n_units != n_units:
             raise InputError(
-                f"spikes: {spikes.n_units} units, the model has {n_units} in {', '.join(self._sources)}; give the samples "
-                "that it was made for"
+                f"spikes: {spikes.n_units} units, the model has {n_units} in {', '.join(self._sources)}; give the "
+                "samples that it was made for"
             )
         # Eight bytes hold any number that a state is made of.
         each = spikes.n_steps * (n_units + 8 * sum(self._outputs[name] for name in wanted))
