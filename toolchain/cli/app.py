@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from toolchain.cli import make_commands
+from toolchain.cli import exchange_options, make_commands
 from toolchain.cli.output import emit
 
 app = typer.Typer(
@@ -311,6 +311,10 @@ def cost(
     from toolchain.cli import cost_command
 
     emit(cost_command.run(bundles, json), json)
+
+
+app.command()(exchange_options.export)
+app.command("import")(exchange_options.import_)
 
 
 @app.command()

@@ -1,0 +1,158 @@
+"""`delayline export` and `delayline import`: networks to and from other tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolchain.cli.making_progress import shown_making
+from toolchain.cli.output import percent, say
+from toolchain.errors import InputError
+
+if TYPE_CHECKING:
+    from toolchain.deployment.options import Options
+    from toolchain.deployment.target import Quantised, Target
+    from toolchain.interchange.formats import Assumptions
+    from toolchain.network import Network
+
+SUFFIXES = {"onnx": ".onnx", "nir": ".nir", "netx": ".net"}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What is written: a network, in float or in a target's integers, and where it is from."""
+
+    name: str
+    folder: Path
+    network: Network
+    quantised: tuple[Target, Quantised] | None
+    provenance: dict[str, Any]
+
+    @property
+    def what(self) -> str:
+        """In words."""
+        return "float" if self.quantised is None else f"in the integers of {self.quantised[0].name}"
+
+
+def export(
+    name: str,
+    format_: str,
+    out: Path | None,
+    *,
+    quantised: bool,
+    target: str | None,
+    states: bool,
+    options: Options,
+    json: bool,
+) -> Any:
+    """Write the network of a run, or of a bundle; returns what to print."""
+    if format_ not in SUFFIXES:
+        raise InputError(f"--format {format_}: is none of {', '.join(SUFFIXES)}; give one of them")
+    if states and format_ != "onnx":
+        raise InputError(f"--states: is for onnx, {format_} has the states of neurons in its own terms; leave it out")
+    if target is not None and not quantised:
+        raise InputError(f"--target {target}: is for --quantised, and the float network has no target; give both")
+    found = _find(Path(name), quantised or format_ == "netx", target, options)
+    if found.quantised is not None and format_ == "nir":
+        raise InputError(
+            "--format nir: holds physical units and no integers of a chip; export the run without --quantised, or as "
+            "onnx"
+        )
+    middle = "" if found.quantised is None else f".{found.quantised[0].name}"
+    path = out or found.folder / f"{found.name}{middle}{SUFFIXES[format_]}"
+    say(f"export {found.name}, {found.what}, as {format_}")
+    notes = _write(found, format_, path, states)
+    size = path.stat().st_size
+    synapses = sum(p.n_synapses for p in found.network.projections)
+    if json:
+        return {
+            "file": str(path), "format": format_, "numbers": middle[1:] or "float", "bytes": size,
+            "synapses": synapses, "notes": notes,
+        }  # fmt: skip
+    return "\n".join([f"{path}: {size} bytes, {synapses} synapses, {found.what}", *(f"  {note}" for note in notes)])
+
+
+def _find(path: Path, quantised: bool, target_name: str | None, options: Options) -> Exported:
+    """The network of a run folder, quantised as `deploy` would if that is asked for, or that of a bundle."""
+    from toolchain.cli.deploy_command import find_run
+    from toolchain.deployment.bundle import MANIFEST, read_bundle
+    from toolchain.deployment.deploy import prepare
+    from toolchain.deployment.target import find_target
+    from toolchain.interchange.into_run import file_hash
+    from toolchain.training.checkpoints import load_best
+
+    if (path / MANIFEST).is_file():
+        bundle = read_bundle(path)
+        if target_name not in (None, bundle.target.name):
+            raise InputError(
+                f"bundle {path}: is for {bundle.target.name}, not {target_name}; leave --target out, or give the run"
+            )
+        of, name = (bundle.target, bundle.quantised), bundle.recipe.name
+        origin = {"recipe": name, "bundle": file_hash(path / MANIFEST)}
+        return Exported(name, path.parent, bundle.quantised.trained, of, origin)
+    run = find_run(str(path), [])
+    recipe = run.recipe()
+    checkpoint = run.checkpoint("best")
+    network, _ = load_best(checkpoint)
+    provenance: dict[str, Any] = {
+        "recipe": recipe.name,
+        "seed": recipe.training.seed,
+        "checkpoint": file_hash(checkpoint),
+    }
+    if not quantised:
+        return Exported(recipe.name, path, network, None, provenance)
+    target = find_target(target_name or recipe.deployment.target)
+    with shown_making():
+        prepared = prepare(run, target, options, say)
+    return Exported(recipe.name, path, prepared.deployed, (target, prepared.quantised), provenance)
+
+
+def _write(found: Exported, format_: str, path: Path, states: bool) -> list[str]:
+    """Write the file; returns sentences on what it could not hold."""
+    if format_ == "onnx":
+        from toolchain.interchange.onnx.writing import write_onnx
+
+        write_onnx(path, found.quantised or found.network, states=states, provenance=found.provenance)
+        return []
+    if format_ == "nir":
+        from toolchain.interchange.nir import write_nir
+
+        return list(write_nir(found.network, path).notes)
+    from toolchain.deployment.abilities import NetxTarget
+
+    assert found.quantised is not None, "netx is of integers"
+    target, quantised = found.quantised
+    if not isinstance(target, NetxTarget):
+        raise InputError(f"--format netx: is of Loihi, and {target.name} writes none; give --target loihi2")
+    return list(target.write_netx(quantised, path).notes)
+
+
+def import_(source: Path, recipe_name: str, overrides: list[str], runs: Path, assume: Assumptions, json: bool) -> Any:
+    """Make a run folder of a network from elsewhere; returns what to print."""
+    from toolchain.cli.train_command import find_recipe
+    from toolchain.interchange.formats import read_network
+    from toolchain.interchange.into_run import file_hash, make_run
+    from toolchain.recipe import read_recipe
+
+    recipe = read_recipe(find_recipe(recipe_name), overrides)
+    found = read_network(source, recipe, assume)
+    for sentence in found.imported.assumed:
+        say(f"assumed: {sentence}")
+    if found.target is not None and recipe.deployment.target != found.target:
+        say(f"deployment.target of the recipe: {found.target}, in whose integers the network is")
+        recipe = read_recipe(find_recipe(recipe_name), [*overrides, f"deployment.target={found.target}"])
+    origin = {"file": source.name, "format": found.format, "sha256": file_hash(source)}
+    with shown_making():
+        made = make_run(found.imported, recipe, runs, origin, found.number_format)
+    for sentence in made.assumed[len(found.imported.assumed) :]:
+        say(f"assumed: {sentence}")
+    sizes = {p.name: p.size for p in made.network.populations}
+    synapses = sum(p.n_synapses for p in made.network.projections)
+    if json:
+        return {
+            "run": str(made.run.path), "format": found.format, "populations": sizes, "synapses": synapses,
+            "test_accuracy": made.accuracy, "test_samples": made.test_samples, "assumed": list(made.assumed),
+        }  # fmt: skip
+    reads = "" if made.accuracy is None else f", test {percent(made.accuracy)} of {made.test_samples} samples in float"
+    return f"{made.run.path}: {' '.join(f'{n}:{s}' for n, s in sizes.items())}, {synapses} synapses{reads}"

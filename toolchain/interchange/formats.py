@@ -1,0 +1,120 @@
+"""Which format a file has, and reading it, whatever it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from toolchain.deployment.abilities import TunableTarget
+from toolchain.errors import InterchangeError
+from toolchain.interchange.imported import Imported
+from toolchain.recipe import Recipe
+
+Format = Literal["onnx", "nir", "mlgenn"]
+FORMATS: tuple[str, ...] = get_args(Format)
+HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What a format leaves open; None where the file must say it, or the usual is meant.
+
+    Attributes
+    ----------
+    dt_ms : length of a step, ms, of NIR
+    discretisation : of NIR: how the tool that it is from steps in time, ``exponential`` or ``euler``
+    hop : of NIR: steps that a connection takes without a delay, ``step`` or ``within-step``
+    epoch : of mlGeNN: which of its checkpoints
+    """
+
+    dt_ms: float | None = None
+    discretisation: str | None = None
+    hop: str | None = None
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read.
+
+    Attributes
+    ----------
+    number_format : `StraightThrough.header` of a network in a target's integers, else None
+    target : name of that target
+    """
+
+    imported: Imported
+    format: str
+    number_format: dict[str, Any] | None = None
+    target: str | None = None
+
+
+def recognise(path: Path) -> str:
+    """The format of a file or folder, by its content; raises InterchangeError if it is none of ours."""
+    if path.is_dir():
+        return "mlgenn"
+    try:
+        with path.open("rb") as file:
+            begin = file.read(8)
+    except OSError as error:
+        raise InterchangeError(f"file {path}: {error.strerror or error}; give a file or folder to import") from error
+    if begin == HDF5:
+        return "nir"
+    # An ONNX file begins with its field 1, the version of its format, a number.
+    if begin[:1] == b"\x08":
+        return "onnx"
+    raise InterchangeError(
+        f"file {path}: is neither ONNX nor NIR (HDF5), by its first bytes; a folder is read as checkpoints of mlGeNN"
+    )
+
+
+def read_network(path: Path, recipe: Recipe, assume: Assumptions) -> Read:
+    """Read a network in any format.
+
+    Parameters
+    ----------
+    recipe : what it is imported for; gives the names and sizes of mlGeNN's populations
+    assume : what the file does not say; what is given and means nothing for its format is refused
+
+    Raises
+    ------
+    InterchangeError
+        If the file is damaged or means something that no network here can.
+    """
+    kind = recognise(path)
+    _refuse_needless(path, kind, assume)
+    if kind == "onnx":
+        return _from_onnx(path)
+    if kind == "nir":
+        from toolchain.interchange.nir import NirAssumptions, read_nir
+
+        discretisation: Any = assume.discretisation or "exponential"
+        hop: Any = assume.hop or "step"
+        return Read(read_nir(path, NirAssumptions(assume.dt_ms, discretisation, hop)), kind)
+    from toolchain.interchange.mlgenn import read_mlgenn
+
+    return Read(read_mlgenn(path, recipe, epoch=assume.epoch), kind)
+
+
+def _refuse_needless(path: Path, kind: str, assume: Assumptions) -> None:
+    for_format = {"dt_ms": "nir", "discretisation": "nir", "hop": "nir", "epoch": "mlgenn"}
+    for name, wanted in for_format.items():
+        if getattr(assume, name) is not None and kind != wanted:
+            option = f"--{name.replace('_', '-')}"
+            raise InterchangeError(f"{path}: {option} is for {wanted}, and this is {kind}; leave it out")
+
+
+def _from_onnx(path: Path) -> Read:
+    from toolchain.interchange.onnx.reading import read_onnx
+    from toolchain.training.straight_through import StraightThrough
+
+    found = read_onnx(path)
+    if found.target is None or found.quantised is None:
+        return Read(Imported(found.network), "onnx")
+    name = found.target.name
+    said = f"read as the network that the integers of {name} stand for, with that number format"
+    if not isinstance(found.target, TunableTarget):
+        return Read(Imported(found.network, (said,)), "onnx", None, name)
+    header = StraightThrough.over(found.network, found.target.format_of(found.quantised)).header()
+    return Read(Imported(found.network, (said,)), "onnx", header, name)
