@@ -23,7 +23,20 @@ from toolchain.recipe.training_section import ValidationSection
 from toolchain.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("train", "deploy", "validate", "tune", "report", "inspect", "cost", "targets", "doctor", "data")
+COMMANDS = (
+    "train",
+    "deploy",
+    "validate",
+    "tune",
+    "export",
+    "import",
+    "report",
+    "inspect",
+    "cost",
+    "targets",
+    "doctor",
+    "data",
+)
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 
 

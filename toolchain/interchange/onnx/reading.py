@@ -92,7 +92,7 @@ def read_onnx(path: Path) -> OnnxContent:
         graph,
         states=bool(entries["states"]),
         provenance=entries["provenance"],
-        version=parts.model.producer_version,
+        version=_text(parts.model.producer_version),
     )
     _compare(parts, take_apart(again.SerializeToString(), str(path)), path)
     return found
@@ -100,7 +100,8 @@ def read_onnx(path: Path) -> OnnxContent:
 
 def _entries(model: Any, path: Path) -> dict[str, Any]:
     """Our metadata, as they were given to `assemble`."""
-    texts = {p.key.removeprefix(PREFIX): p.value for p in model.metadata_props if p.key.startswith(PREFIX)}
+    pairs = [(_text(entry.key), _text(entry.value)) for entry in model.metadata_props]
+    texts = {key.removeprefix(PREFIX): value for key, value in pairs if key.startswith(PREFIX)}
     if "format" not in texts:
         raise InterchangeError(
             f"file {path}: has no {PREFIX}format in its metadata, so `delayline export` has not written it; networks "
@@ -155,7 +156,8 @@ def _refuse_foreign(model: Any, path: Path) -> None:
     for node in _nodes(model.graph, 0, path):
         ours = node.op_type in OUR_OPERATORS if node.domain in ("", "ai.onnx") else node.domain == DOMAIN
         if not ours:
-            named = _short(node.name) if node.name else f"without a name that makes {_short(', '.join(node.output))}"
+            made = ", ".join(map(_text, node.output))
+            named = _short(node.name) if node.name else f"without a name that makes {_short(made)}"
             domain = f" of domain {_short(node.domain)}" if node.domain else ""
             raise InterchangeError(
                 f"file {path}: node {named} is operator {_short(node.op_type)}{domain}, which no network of delayline "
@@ -217,7 +219,12 @@ def _raw(message: Any) -> bytes:
     return found
 
 
-def _short(text: str, longest: int = MOST_CHARACTERS) -> str:
+def _text(value: str | bytes) -> str:
+    """A text of a parsed message, which is bytes where it is no UTF-8."""
+    return value if isinstance(value, str) else value.decode("utf-8", errors="replace")
+
+
+def _short(value: str | bytes, longest: int = MOST_CHARACTERS) -> str:
     """What a file says, fit for a line of a terminal."""
-    shown = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
+    shown = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(_text(value).split()))
     return shown if len(shown) <= longest else shown[: longest - 3] + "..."

@@ -1,0 +1,104 @@
+"""The chips' integers as ONNX: every u, v and spike of the emulators, in onnxruntime and in onnx's own evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from hardware_targets.loihi import emulator as loihi
+from hardware_targets.loihi import onnx_step as loihi_step
+from hardware_targets.spinnaker import emulator as spinnaker
+from hardware_targets.spinnaker import onnx_step as spinnaker_step
+from hardware_targets.step_tensors import by_quantity
+from tests.interchange.running import by_reference
+from tests.loihi import random_networks as loihi_networks
+from tests.networks import random_network, random_spikes
+from tests.spinnaker import random_networks as spinnaker_networks
+from toolchain.deployment.abilities import StepGraphTarget
+from toolchain.deployment.target import find_target
+from toolchain.interchange.onnx.assemble import assemble
+from toolchain.interchange.onnx.running import OnnxSession
+from toolchain.spikes import SpikeTrains
+
+FEW, MANY = range(8), range(8, 120)
+
+
+def assert_equal(expected: Mapping[str, Mapping[str, NDArray[Any]]], outputs: Mapping[str, NDArray[Any]]) -> None:
+    """Fail at the first quantity of a population that differs, naming where."""
+    found = by_quantity(outputs)
+    for quantity, populations in expected.items():
+        assert set(found[quantity]) == set(populations)
+        for name, array in populations.items():
+            where = np.argwhere(array != found[quantity][name])
+            assert not where.size, f"{quantity} of {name} first differs at sample, step, neuron {where[0]}"
+
+
+def check_loihi(seed: int) -> tuple[onnx.ModelProto, SpikeTrains, dict[str, NDArray[Any]], int]:
+    network, spikes = loihi_networks.random_network(seed)
+    model = assemble(loihi_step.integer_graph(network, "loihi2", {}), states=True)
+    session = OnnxSession(model)
+    found = session.run(spikes, session.outputs)
+    emulated = loihi.emulate(network, spikes, traces=True)
+    assert_equal({"u": emulated.u, "v": emulated.v, "spikes": emulated.spikes}, found)
+    return model, spikes, found, sum(emulated.wraps.values()) + sum(emulated.clips.values())
+
+
+def check_spinnaker(seed: int) -> tuple[onnx.ModelProto, SpikeTrains, dict[str, NDArray[Any]], int]:
+    network = spinnaker_networks.random_network(seed, hard=bool(seed % 2))
+    spikes = spinnaker_networks.random_spikes(seed, network, 2, 50)
+    model = assemble(spinnaker_step.integer_graph(network, "spinnaker1", {}), states=True)
+    session = OnnxSession(model)
+    found = session.run(spikes, session.outputs)
+    emulated = spinnaker.emulate(network, spikes, traces=True)
+    expected = {"exc": emulated.exc, "inh": emulated.inh, "v": emulated.v, "spikes": emulated.spikes}
+    assert_equal(expected, found)
+    return model, spikes, found, sum(emulated.ring_saturations.values()) + sum(emulated.state_wraps.values())
+
+
+CHECKS = {"loihi": check_loihi, "spinnaker": check_spinnaker}
+
+
+@pytest.mark.parametrize("chip", CHECKS)
+def test_onnxruntime_equals_the_emulator_on_random_networks_that_overflow(chip: str) -> None:
+    overflows = [CHECKS[chip](seed)[3] for seed in FEW]
+    assert any(overflows)
+    assert not all(overflows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chip", CHECKS)
+def test_onnxruntime_equals_the_emulator_on_many_random_networks(chip: str) -> None:
+    assert sum(CHECKS[chip](seed)[3] > 0 for seed in MANY) > len(MANY) / 4
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("chip", CHECKS)
+def test_onnx_own_evaluator_agrees_with_onnxruntime(chip: str, seed: int) -> None:
+    model, spikes, found, _ = CHECKS[chip](seed)
+    onnx.checker.check_model(model, full_check=True)
+    for name, expected in by_reference(model, spikes).items():
+        assert np.array_equal(found[name], expected), name
+
+
+@pytest.mark.parametrize("target_name", ["loihi2", "spinnaker1"])
+@pytest.mark.parametrize("shape", ["recurrent_masked", "skip", "two_coupled"])
+def test_long_delays_that_a_chip_extends_are_in_their_synapses(target_name: str, shape: str) -> None:
+    """Loihi's relays are gone, and what the trained populations do is the same."""
+    target, random = find_target(target_name), np.random.default_rng(7)
+    assert isinstance(target, StepGraphTarget)
+    network, spikes = random_network(shape, random, max_slot=300), random_spikes(random, 4, 5, 400, 0.02)
+    quantised = target.quantise(network, spikes, clip_delays=False, extend_delays=True)
+    session = OnnxSession(assemble(target.step_graph(quantised), states=True))
+    found = target.step_traces(session.run(spikes, session.outputs))
+    expected = target.emulate_traces(quantised, spikes)
+    names = [p.name for p in network.populations if p.kind != "spike_source"]
+    assert {name.partition("/")[0] for name in session.outputs} == set(names)
+    for name in names:
+        assert np.array_equal(found.u[name], expected.u[name])
+        assert np.array_equal(found.v[name], expected.v[name])
+        assert np.array_equal(found.spikes[name], expected.spikes[name])
