@@ -316,6 +316,10 @@ class LoihiTarget:
 
         return from_step(tensors, description, self._limits)
 
+    def exact_hint(self, quantised: Quantised) -> dict[str, Any]:
+        """Scales; the exponents follow from the weights."""
+        return {"scales": {p.name: p.scale for p in _loihi(quantised).integers.simulated}}
+
     def step_traces(self, states: Mapping[str, NDArray[Any]]) -> Traces:
         """The outputs u, v and spikes of a model, as they are."""
         from hardware_targets.step_tensors import by_quantity

@@ -345,6 +345,14 @@ class SpinnakerTarget:
 
         return from_step(tensors, description)
 
+    def exact_hint(self, quantised: Quantised) -> dict[str, Any]:
+        """Scales, and the shift of either sign."""
+        simulated = _spinnaker(quantised).integers.simulated
+        return {
+            "scales": {p.name: p.scale for p in simulated},
+            "shifts": {p.name: list(p.shifts) for p in simulated},
+        }
+
     def step_traces(self, states: Mapping[str, NDArray[Any]]) -> Traces:
         """Outputs of a model; u is what the membrane takes."""
         from hardware_targets.step_tensors import by_quantity

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.interchange.test_onnx_float import own_time_constants, single_spikes
 from tests.networks import SHAPES, random_network, random_spikes
-from toolchain.deployment.abilities import StepGraphTarget, TunableTarget
+from toolchain.deployment.abilities import StepGraphTarget
 from toolchain.deployment.target import find_target
 from toolchain.interchange.onnx.reading import read_onnx
 from toolchain.interchange.onnx.writing import write_onnx
@@ -84,8 +84,7 @@ def test_quantised_networks_come_back_exactly(
         k: v for k, v in theirs[1].items() if k != "trained"
     }
     # What it counts as trained are the integers in float: quantised again in the same format they are the same.
-    assert isinstance(target, TunableTarget)
-    hint = target.format_of(found.quantised).hint
+    hint = target.exact_hint(found.quantised)
     again = target.quantise(found.network, spikes, clip_delays=False, extend_delays=True, hint=hint)
     one, other = (target.emulate_traces(q, spikes) for q in (quantised, again))
     for name, v in one.v.items():

@@ -271,5 +271,8 @@ class StepGraphTarget(Protocol):
             If they do not fit together or are out of range.
         """
 
+    def exact_hint(self, quantised: Quantised) -> Mapping[str, Any]:
+        """What `Target.quantise` needs to put the network that the integers stand for into the same integers."""
+
     def step_traces(self, states: Mapping[str, NDArray[Any]]) -> Traces:
         """What `Target.emulate_traces` says, from the outputs of the model, ``<population>/<quantity>``."""

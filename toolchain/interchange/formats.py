@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from toolchain.deployment.abilities import TunableTarget
+from toolchain.deployment.abilities import StepGraphTarget, TunableTarget
 from toolchain.errors import InterchangeError
 from toolchain.interchange.imported import Imported
 from toolchain.recipe import Recipe
@@ -114,7 +114,9 @@ def _from_onnx(path: Path) -> Read:
         return Read(Imported(found.network), "onnx")
     name = found.target.name
     said = f"read as the network that the integers of {name} stand for, with that number format"
+    assert isinstance(found.target, StepGraphTarget), "what was read is in its integers"
     if not isinstance(found.target, TunableTarget):
         return Read(Imported(found.network, (said,)), "onnx", None, name)
     header = StraightThrough.over(found.network, found.target.format_of(found.quantised)).header()
+    header["hint"] = dict(found.target.exact_hint(found.quantised))
     return Read(Imported(found.network, (said,)), "onnx", header, name)

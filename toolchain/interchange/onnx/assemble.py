@@ -177,14 +177,11 @@ class _Wiring:
         from onnx import helper
 
         sources = [f"{name}/spikes" for name in self._graph.sources]
-        nodes = [helper.make_node("Shape", sources[:1], ["batch"], "batch", start=0, end=1)]
-        starts, ends, recorded = [], [], []
+        nodes, starts, ends, recorded = [], [], [], []
         for population in self._graph.populations:
             for carried, (_, _, width) in self._carried(population).items():
-                shape, start = f"{carried}/start/shape", f"{carried}/start"
-                nodes.append(helper.make_node("Concat", ["batch", width], [shape], shape, axis=0))
-                nodes.append(helper.make_node("Expand", [f"{carried}/first", shape], [start], start))
-                starts.append(start)
+                starts.append(f"{carried}/start")
+                nodes.append(_call("AtRest", [sources[0], width, f"{carried}/first"], starts[-1:], starts[-1]))
                 ends.append(f"{carried}/end")
             recorded += [output for output, _, _ in self._recorded(population)]
         # Time first, as the Scan of every runtime takes it; some take nothing else.

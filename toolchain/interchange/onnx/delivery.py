@@ -80,4 +80,16 @@ AddAtSlot (arriving, sample, slot, column, value) => (arriving_after)
 """,
 )
 
-SHARED = (TAKE_NEXT, FIND_SPIKES, ADD_AT_SLOT)
+AT_REST = function(
+    "What each sample of a batch starts from: first, (batch, ...width), for as many samples as there are spikes of.",
+    """
+AtRest (spikes, width, first) => (start)
+{
+  batch = Shape <start = 0, end = 1> (spikes)
+  shape = Concat <axis = 0> (batch, width)
+  start = Expand (first, shape)
+}
+""",
+)
+
+SHARED = (AT_REST, TAKE_NEXT, FIND_SPIKES, ADD_AT_SLOT)

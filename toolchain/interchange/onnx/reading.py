@@ -26,7 +26,7 @@ from toolchain.interchange.onnx.step_graph import StepGraph
 from toolchain.interchange.onnx.wire import TakenApart, take_apart
 from toolchain.network import Network, network_from_description
 
-OUR_OPERATORS = ("Shape", "Concat", "Expand", "Transpose", "Scan", "Identity")
+OUR_OPERATORS = ("Transpose", "Scan", "Identity")
 """Standard operators of a model outside its functions."""
 UNREADABLE = (
     DelaylineError,
