@@ -15,6 +15,7 @@ from toolchain.recipe import read_recipe
 
 if TYPE_CHECKING:
     from toolchain.datasets import Dataset
+    from toolchain.training.backends import Engine
     from toolchain.training.run_folder import RunFolder
     from toolchain.training.sweep import Sweep
     from toolchain.training.trainer import Task
@@ -57,7 +58,7 @@ def _run(
     backend: str | None,
 ) -> Any:
     from toolchain.training.chip import complete_recipe
-    from toolchain.training.engines import require_one_process, say_backend
+    from toolchain.training.engines import require_one_process, say_backend, training_engine
     from toolchain.training.run_folder import RunFolder, create_run_folder
     from toolchain.training.sweep import create_sweep, load_sweep
     from toolchain.training.trainer import prepare
@@ -99,13 +100,15 @@ def _run(
         say(f"backend: {runs_on}")
     if seeds is not None:
         return _sweep(create_sweep(runs, recipe, seeds), threads, json)
+    # Whatever keeps the network from being loaded shall leave no run folder behind.
+    engine = training_engine(task.recipe, task.dataset, task.network, threads)
     if resume is None:
         run_folder = create_run_folder(runs, recipe)
         say(f"train {recipe.name} -> {run_folder.path}")
     else:
         say(f"resume {run_folder.path}")
     _say_data(task.dataset)
-    return _train(run_folder, task, resume is not None, threads, json)
+    return _train(run_folder, task, engine, resume is not None, json)
 
 
 def find_recipe(name: str) -> Path:
@@ -129,13 +132,13 @@ def _say_data(dataset: Dataset) -> None:
     say(f"binning: {dataset.binning}")
 
 
-def _train(run_folder: RunFolder, task: Task, resume: bool, threads: int | None, json: bool) -> Any:
+def _train(run_folder: RunFolder, task: Task, engine: Engine, resume: bool, json: bool) -> Any:
     from toolchain.training.trainer import train
 
     started = time.monotonic()
     try:
         with progress_listener(task.recipe.training.epochs) as listener:
-            result = train(run_folder, task, resume=resume, listener=listener, threads=threads)
+            result = train(run_folder, task, resume=resume, listener=listener, engine=engine)
     except KeyboardInterrupt:
         say(f"go on with: delayline train --resume {run_folder.path}")
         raise
