@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -166,7 +167,7 @@ GPU = Installation("5.4.0", "cuda", Gpu("A", 1))
         (
             GPU,
             RuntimeError("cudaMalloc: out of memory"),
-            r"on A \(cudaMalloc: out of memory\); give a smaller training\.genn\.samples_at_once",
+            r"on A \(cudaMalloc: out of memory\); give a smaller training\.genn\.samples_at_once than",
         ),
         (CPU, MemoryError("std::bad_alloc"), r"on this machine \(std::bad_alloc\); use --backend cpu"),
     ],
@@ -200,6 +201,16 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MissingDependencyError, match=r"cannot write the cache of compiled models.*DELAYLINE_CACHE"):
         build_and_load(Model(), DESCRIPTION, CPU, tmp_path / "file")
+
+
+@pytest.mark.parametrize("said", [b"", b"x.o: No space left on device\n"])
+def test_a_cache_without_room(compiler: Compiler, tmp_path: Path, said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk is full its log is empty."""
+    compiler.said, compiler.code = said, 1
+    if not said:
+        monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(MissingDependencyError, match=r"No space left on device; set DELAYLINE_CACHE .* and has room"):
+        build_and_load(Model(), DESCRIPTION, CPU, tmp_path)
 
 
 def test_a_cache_that_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,13 @@ def test_other_versions(install: Install, version: str) -> None:
         find_installation()
 
 
+def test_something_else_of_that_name(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install()
+    monkeypatch.delattr(sys.modules["pygenn"], "__version__")
+    with pytest.raises(MissingDependencyError, match="PyGeNN without a version is not a version"):
+        find_installation()
+
+
 def test_processor(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("5.4.0")
     codes: tuple[Code, ...] = ("auto", "cpu")

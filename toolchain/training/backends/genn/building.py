@@ -8,6 +8,7 @@ where nobody reads, and two trainings at once do not build into each other.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -35,6 +36,8 @@ UNFINISHED = "unfinished-"
 """How folders are called in which a model is being built."""
 FAILURES = (RuntimeError, ValueError, LookupError, OSError, MemoryError)
 """What GeNN raises where it loads a model: exceptions of its C++ as Python has them."""
+LEAST_FREE = 2**20
+"""Bytes of a disk without which a build has failed for want of them; a small model takes a fifth of it."""
 NO_MEMORY = ("out of memory", "bad_alloc", "cannot allocate memory")
 """What says that there is none, of a GPU or of the machine: the driver, C++, the system."""
 
@@ -73,7 +76,7 @@ def build_and_load(model: Any, description: ModelDescription, installation: Inst
     except OSError as error:
         raise MissingDependencyError(
             f"backend genn: cannot write the cache of compiled models, {folder.parent}: {error.strerror or error}; set "
-            "DELAYLINE_CACHE to a folder that can be written and locked"
+            "DELAYLINE_CACHE to a folder that can be written and locked and has room"
         ) from error
 
 
@@ -91,6 +94,9 @@ def _build(folder: Path, description: ModelDescription, installation: Installati
             command, stdout=file, stderr=subprocess.STDOUT, check=False, cwd=place, env={**os.environ, **paths}
         )
     if done.returncode:
+        # On a disk that is full not even the log may say so.
+        if b"No space left" in log.read_bytes() or shutil.disk_usage(folder).free < LEAST_FREE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise MissingDependencyError(_explained(log, "", installation))
     for built in place.glob("*_CODE"):
         built.rename(folder / built.name)
@@ -140,7 +146,7 @@ def _said_into(file: BinaryIO) -> Iterator[None]:
 def out_of_memory(installation: Installation, said: str) -> str:
     """That memory is short, by whose words, and what helps."""
     remedy = (
-        "give a smaller training.genn.samples_at_once (`delayline train RECIPE --dry-run` says which fits)"
+        "give a smaller training.genn.samples_at_once than `delayline train RECIPE --dry-run` plans, as tapes may grow"
         if installation.gpu
         else "use --backend cpu, fewer steps, smaller layers, or smaller batches where training.rates keeps them whole"
     )

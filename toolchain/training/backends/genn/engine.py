@@ -203,10 +203,6 @@ class GennEngine:
         self._session.idle()
         return Trace(found, voltage)
 
-    def close(self) -> None:
-        """Free the memory of the device."""
-        self._session.close()
-
     def _pass(self, spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None) -> _Passed:
         """Take a batch forward and backward; what it adds up to is on the device."""
         chunks = self._own(spikes, labels, observed)

@@ -128,10 +128,6 @@ class Session:
         """Slots of the delay buffers; 1 where there are no delays."""
         return max((p.delays for p in self._program.description.projections), default=1)
 
-    def close(self) -> None:
-        """Free the memory of the device."""
-        self._program.close()
-
     def hold(self, slots: int = 1, room: int = 1) -> None:
         """Make room for this many batches at once, and for this many spikes of a neuron and sample."""
         if slots <= self._slots and room <= self._room:
