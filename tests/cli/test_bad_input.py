@@ -251,6 +251,19 @@ def test_network_too_large_to_hold(cli: Cli, tmp_path: Path) -> None:
     one_line(cli("train", str(recipe_file(tmp_path, change))), 2, "hidden->hidden", "1000000000000 pairs", "smaller")
 
 
+def test_network_that_cannot_be_loaded_leaves_no_run_folder(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that GeNN cannot compile."""
+    from toolchain.errors import MissingDependencyError
+    from toolchain.training import engines
+
+    def refuse(*of: object) -> None:
+        raise MissingDependencyError("backend genn: the model cannot be built")
+
+    monkeypatch.setattr(engines, "training_engine", refuse)
+    one_line(cli("train", "sequence"), 4, "cannot be built")
+    assert not Path("runs").exists()
+
+
 def test_ctrl_c_says_how_to_go_on(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     from toolchain.training import trainer
 

@@ -76,9 +76,10 @@ def train(
     """Train the network of a recipe; writes a run folder."""
     from toolchain.cli import train_command
 
-    emit(
-        train_command.run(recipe, set_ or [], runs, resume, seeds, threads, print_config, dry_run, json, backend), json
+    request = train_command.TrainRequest(
+        recipe, set_ or [], runs, resume, seeds, threads, backend, print_config, dry_run, json
     )
+    emit(train_command.run(request), json)
 
 
 @app.command()

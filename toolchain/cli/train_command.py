@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,57 +16,51 @@ from toolchain.recipe import read_recipe
 
 if TYPE_CHECKING:
     from toolchain.datasets import Dataset
+    from toolchain.training.backends import Engine
     from toolchain.training.run_folder import RunFolder
     from toolchain.training.sweep import Sweep
     from toolchain.training.trainer import Task
 
 
-def run(
-    recipe_name: str | None,
-    overrides: list[str],
-    runs: Path,
-    resume: Path | None,
-    seeds: int | None,
-    threads: int | None,
-    print_config: bool,
-    dry_run: bool,
-    json: bool,
-    backend: str | None = None,
-) -> Any:
+@dataclass(frozen=True)
+class TrainRequest:
+    """What `delayline train` is asked for, named as its options are; `overrides` is what `--set` gives."""
+
+    recipe: str | None
+    overrides: list[str]
+    runs: Path
+    resume: Path | None
+    seeds: int | None
+    threads: int | None
+    backend: str | None
+    print_config: bool
+    dry_run: bool
+    json: bool
+
+
+def run(request: TrainRequest) -> Any:
     """Train, or say what would be trained; as one of several processes where an MPI launcher started them."""
     from toolchain.training.backends.genn.folders import own_folders
     from toolchain.training.backends.genn.ranks import find_ranks
 
     ranks = find_ranks()
-    with own_folders(ranks, runs, resume, say) as folders:
-        result = _run(
-            recipe_name, overrides, folders.runs, folders.resume, seeds, threads, print_config, dry_run, json, backend
-        )
+    with own_folders(ranks, request.runs, request.resume, say) as folders:
+        result = _run(replace(request, runs=folders.runs, resume=folders.resume))
     return result if ranks.index == 0 else None
 
 
-def _run(
-    recipe_name: str | None,
-    overrides: list[str],
-    runs: Path,
-    resume: Path | None,
-    seeds: int | None,
-    threads: int | None,
-    print_config: bool,
-    dry_run: bool,
-    json: bool,
-    backend: str | None,
-) -> Any:
+def _run(request: TrainRequest) -> Any:
     from toolchain.training.chip import complete_recipe
-    from toolchain.training.engines import require_one_process, say_backend
+    from toolchain.training.engines import require_one_process, say_backend, training_engine
     from toolchain.training.run_folder import RunFolder, create_run_folder
     from toolchain.training.sweep import create_sweep, load_sweep
     from toolchain.training.trainer import prepare
     from toolchain.tuning.record import is_tuned
 
+    resume, threads, json = request.resume, request.threads, request.json
     sweep = None
     if resume is not None:
-        if recipe_name or overrides or seeds or backend:
+        if request.recipe or request.overrides or request.seeds or request.backend:
             raise InputError(
                 f"--resume {resume}: takes no RECIPE, --set, --backend or --seeds, the run's recipe is frozen; leave "
                 "them out"
@@ -78,16 +73,16 @@ def _run(
         if is_tuned(resume):
             raise InputError(f"run folder {resume}: is of tuning; go on with delayline tune --resume {resume}")
         recipe = sweep.recipe if sweep else run_folder.recipe()
-    elif recipe_name is None:
+    elif request.recipe is None:
         raise InputError("train: neither RECIPE nor --resume given; try `delayline train yin_yang`")
     else:
-        chosen = [f"training.backend={backend}"] if backend else []
-        recipe = read_recipe(find_recipe(recipe_name), [*overrides, *chosen])
+        chosen = [f"training.backend={request.backend}"] if request.backend else []
+        recipe = read_recipe(find_recipe(request.recipe), [*request.overrides, *chosen])
     recipe = complete_recipe(recipe)
     require_one_process(recipe)
-    if print_config:
+    if request.print_config:
         return recipe.model_dump(mode="json", by_alias=True) if json else recipe.dump().rstrip()
-    if dry_run:
+    if request.dry_run:
         with shown_making():
             return _sizes(prepare(recipe), json)
     if sweep is not None:
@@ -97,15 +92,17 @@ def _run(
     runs_on = say_backend(recipe, task.dataset, task.network)
     if runs_on is not None:
         say(f"backend: {runs_on}")
-    if seeds is not None:
-        return _sweep(create_sweep(runs, recipe, seeds), threads, json)
+    if request.seeds is not None:
+        return _sweep(create_sweep(request.runs, recipe, request.seeds), threads, json)
+    # Whatever keeps the network from being loaded shall leave no run folder behind.
+    engine = training_engine(task.recipe, task.dataset, task.network, threads)
     if resume is None:
-        run_folder = create_run_folder(runs, recipe)
+        run_folder = create_run_folder(request.runs, recipe)
         say(f"train {recipe.name} -> {run_folder.path}")
     else:
         say(f"resume {run_folder.path}")
     _say_data(task.dataset)
-    return _train(run_folder, task, resume is not None, threads, json)
+    return _train(run_folder, task, engine, resume is not None, json)
 
 
 def find_recipe(name: str) -> Path:
@@ -129,13 +126,13 @@ def _say_data(dataset: Dataset) -> None:
     say(f"binning: {dataset.binning}")
 
 
-def _train(run_folder: RunFolder, task: Task, resume: bool, threads: int | None, json: bool) -> Any:
+def _train(run_folder: RunFolder, task: Task, engine: Engine, resume: bool, json: bool) -> Any:
     from toolchain.training.trainer import train
 
     started = time.monotonic()
     try:
         with progress_listener(task.recipe.training.epochs) as listener:
-            result = train(run_folder, task, resume=resume, listener=listener, threads=threads)
+            result = train(run_folder, task, resume=resume, listener=listener, engine=engine)
     except KeyboardInterrupt:
         say(f"go on with: delayline train --resume {run_folder.path}")
         raise

@@ -126,6 +126,7 @@ def train(
     listener: Listener | None = None,
     threads: int | None = None,
     chip: ChipNumbers | None = None,
+    engine: Engine | None = None,
 ) -> TrainingResult:
     """Train the network of a recipe in a run folder, to the end.
 
@@ -136,6 +137,7 @@ def train(
     resume : go on from ``checkpoints/last.safetensors``; without one there, start from the beginning
     threads : None for one per core; the result does not depend on it
     chip : numbers and machine of the forward pass, in place of those that the recipe asks for
+    engine : what `training_engine` makes of the task, where that has been done
 
     Raises
     ------
@@ -144,12 +146,18 @@ def train(
     UnstableTrainingError
         If the loss is no longer a finite number.
     """
-    return _Trainer(run, task, listener or Silent(), threads, chip).fit(resume=resume)
+    return _Trainer(run, task, listener or Silent(), threads, chip, engine).fit(resume=resume)
 
 
 class _Trainer:
     def __init__(
-        self, run: RunFolder, task: Task, listener: Listener, threads: int | None, chip: ChipNumbers | None
+        self,
+        run: RunFolder,
+        task: Task,
+        listener: Listener,
+        threads: int | None,
+        chip: ChipNumbers | None,
+        engine: Engine | None,
     ) -> None:
         recipe, dataset, network = task.recipe, task.dataset, task.network
         settings = recipe.training
@@ -165,7 +173,7 @@ class _Trainer:
             self.network = self.taus.onto(network)
             self.optimisers["tau"] = Adam(self.taus.rate, *betas)
         self.revival = Revival(network, self.graph, weight_rate > 0, settings.revive)
-        self.engine: Engine = training_engine(recipe, dataset, network, threads)
+        self.engine: Engine = engine or training_engine(recipe, dataset, network, threads)
         self.chip = chip or ChipNumbers.of(recipe, dataset, network)
         self.grid: StraightThrough | None = None
 

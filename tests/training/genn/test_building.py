@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 
 from tests.networks import random_network
 from toolchain.errors import MissingDependencyError
-from toolchain.training.backends.genn import build_process
+from toolchain.training.backends.genn import build_process, program
 from toolchain.training.backends.genn.building import build_and_load, model_folder
 from toolchain.training.backends.genn.describe import describe
 from toolchain.training.backends.genn.gpu import Gpu
@@ -97,19 +99,38 @@ def test_content_is_what_the_code_depends_on(tmp_path: Path) -> None:
     assert len(folders) == 6
 
 
-@pytest.mark.parametrize("left", ["nothing", "half", "no library"])
+@pytest.mark.parametrize("left", ["nothing", "half", "no library", "damaged library"])
 def test_a_build_that_was_killed_is_begun_again(compiler: Compiler, tmp_path: Path, left: str) -> None:
     folder = model_folder(tmp_path, DESCRIPTION.digest(), CPU)
-    if left == "no library":
+    if left in ("no library", "damaged library"):
         build_and_load(Model(), DESCRIPTION, CPU, tmp_path)
-        next(folder.glob("*_CODE/librunner.so")).unlink()
+        library = next(folder.glob("*_CODE/librunner.so"))
+        library.unlink()
+        if left == "damaged library":
+            library.write_bytes(b"half")
     elif left == "half":
-        (folder / "delayline_x_CODE").mkdir(parents=True)
-        (folder / "delayline_x_CODE" / "neuronUpdate.o").write_bytes(b"half")
+        for name in ("delayline_x_CODE", "unfinished-1/delayline_x_CODE"):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "neuronUpdate.o").write_bytes(b"half")
     before = compiler.calls
     build_and_load(Model(), DESCRIPTION, CPU, tmp_path)
     assert compiler.calls == before + 1
-    assert not list(folder.glob("*_CODE/neuronUpdate.o"))
+    assert not list(folder.rglob("neuronUpdate.o"))
+    assert not list(folder.glob("unfinished-*"))
+
+
+def test_what_is_compiled_is_of_this_program_wherever_it_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A working folder may hold another version of the package; GeNN fails, as it is absent or refuses the batch."""
+    (tmp_path / "toolchain").mkdir()
+    (tmp_path / "toolchain" / "__init__.py").write_text("raise SystemExit('of the working folder')\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingDependencyError):
+        build_and_load(Model(), DESCRIPTION, CPU, Path("cache"))
+    log = model_folder(tmp_path / "cache", DESCRIPTION.digest(), CPU) / "build.log"
+    assert "of the working folder" not in log.read_text()
+    assert "toolchain/training/backends/genn/build_process.py" in log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -119,7 +140,7 @@ def test_a_build_that_was_killed_is_begun_again(compiler: Compiler, tmp_path: Pa
         (b"", r"for cpu \(it said nothing\)"),
         (b"terminate called\nwhat(): optimizeBlockSize: NVCC failed\n", r"\(terminate called\)"),
         (b'  File "errors.py", line 1\nRuntimeError: Parse error\n', r"\(RuntimeError: Parse error\)"),
-        (b"cuda runtime error 2: out of memory\n", r"out of memory on one core .* smaller"),
+        (b"cuda runtime error 2: out of memory\n", r"on this machine \(cuda .*: out of memory\); .*smaller layers"),
     ],
 )
 def test_failures_are_one_line_with_the_log_beside_it(
@@ -137,18 +158,67 @@ def test_failures_are_one_line_with_the_log_beside_it(
     build_and_load(Model(), DESCRIPTION, CPU, tmp_path)  # and once it is mended
 
 
-@pytest.mark.parametrize("failure", [RuntimeError("cudaMalloc: out of memory"), MemoryError("out of memory")])
+GPU = Installation("5.4.0", "cuda", Gpu("A", 1))
+
+
+@pytest.mark.parametrize(
+    ("installation", "failure", "remedy"),
+    [
+        (
+            GPU,
+            RuntimeError("cudaMalloc: out of memory"),
+            r"on A \(cudaMalloc: out of memory\); give a smaller training\.genn\.samples_at_once than",
+        ),
+        (CPU, MemoryError("std::bad_alloc"), r"on this machine \(std::bad_alloc\); use --backend cpu"),
+    ],
+)
 def test_a_model_that_does_not_fit_is_known_when_it_is_loaded(
-    compiler: Compiler, tmp_path: Path, failure: Exception
+    compiler: Compiler, tmp_path: Path, installation: Installation, failure: Exception, remedy: str
 ) -> None:
-    with pytest.raises(MissingDependencyError, match=r"out of memory .* a smaller training\.genn\.samples_at_once"):
-        build_and_load(Model(failure), DESCRIPTION, CPU, tmp_path)
+    with pytest.raises(MissingDependencyError, match=f"out of memory {remedy}"):
+        build_and_load(Model(failure), DESCRIPTION, installation, tmp_path)
     assert compiler.calls == 1
-    build_and_load(Model(), DESCRIPTION, CPU, tmp_path)
+    build_and_load(Model(), DESCRIPTION, installation, tmp_path)
     assert compiler.calls == 1
+
+
+def test_a_model_whose_arrays_do_not_fit_is_not_described(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*of: Any) -> None:
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr(program, "to_pygenn", refuse)
+    with pytest.raises(MissingDependencyError, match=r"out of memory on this machine \(Unable to allocate 9 GiB\)"):
+        program.Program(DESCRIPTION, CPU, tmp_path)
+
+
+def test_what_the_compiler_said_is_no_cause_of_what_cannot_be_loaded(compiler: Compiler, tmp_path: Path) -> None:
+    compiler.said = b"g++ -Werror x.cc\nwarning: out of memory is tried again\n"
+    with pytest.raises(MissingDependencyError, match=r"cannot be loaded \(driver too old\); delete .*, for it to be"):
+        build_and_load(Model(RuntimeError("driver too old")), DESCRIPTION, CPU, tmp_path)
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MissingDependencyError, match=r"cannot write the cache of compiled models.*DELAYLINE_CACHE"):
         build_and_load(Model(), DESCRIPTION, CPU, tmp_path / "file")
+
+
+@pytest.mark.parametrize("said", [b"", b"x.o: No space left on device\n"])
+def test_a_cache_without_room(compiler: Compiler, tmp_path: Path, said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk is full its log is empty."""
+    compiler.said, compiler.code = said, 1
+    if not said:
+        monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(MissingDependencyError, match=r"No space left on device; set DELAYLINE_CACHE .* and has room"):
+        build_and_load(Model(), DESCRIPTION, CPU, tmp_path)
+
+
+def test_a_cache_that_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As file systems of clusters without a lock manager."""
+
+    def refuse(file: Any, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(MissingDependencyError, match=r"No locks available; set DELAYLINE_CACHE to a folder that can"):
+        build_and_load(Model(), DESCRIPTION, CPU, tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -241,3 +243,21 @@ def test_what_does_not_fit_is_refused_in_the_words_of_the_cpu_backend() -> None:
         both(network, objective=Objective("first_spike"))
     with pytest.raises(InputError, match="population nobody"):
         GennEngine(network, STEPS, load=Machine, batch=1, max_slot=9, objective=Objective(), learn_tau=["nobody"])
+
+
+def test_what_is_dropped_is_freed_at_once() -> None:
+    """Not when Python looks for cycles: a sweep loads one engine after the other into one GPU."""
+    network, spikes = case("recurrent")
+    gc.disable()
+    try:
+        engine = both(network, batch=2)[1]
+        engine.gradients(spikes, LABELS, np.arange(3))
+        seen: list[weakref.ref[Any]] = [
+            weakref.ref(engine),
+            weakref.ref(engine._session),
+            weakref.ref(engine._session._program),
+        ]
+        del engine
+        assert [one() for one in seen] == [None, None, None]
+    finally:
+        gc.enable()

@@ -58,6 +58,13 @@ def test_other_versions(install: Install, version: str) -> None:
         find_installation()
 
 
+def test_something_else_of_that_name(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install()
+    monkeypatch.delattr(sys.modules["pygenn"], "__version__")
+    with pytest.raises(MissingDependencyError, match="PyGeNN without a version is not a version"):
+        find_installation()
+
+
 def test_processor(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("5.4.0")
     codes: tuple[Code, ...] = ("auto", "cpu")
@@ -119,6 +126,9 @@ class Driver:
             "Get": lambda device, index: 0,
             "GetName": self._name,
             "TotalMem": self._memory,
+            "GetPCIBusId": self._bus,
+            "SetDevice": lambda index: 0 if index == 1 else 1,
+            "MemGetInfo": self._free,
         }[call]
 
     def _count(self, place: Any) -> int:
@@ -135,10 +145,54 @@ class Driver:
         place._obj.value = 80 * 2**30
         return 0
 
+    def _bus(self, buffer: Any, size: int, device: Any) -> int:
+        buffer.value = b"0000:0B:00.0"
+        return 0
+
+    def _free(self, free: Any, total: Any) -> int:
+        free._obj.value, total._obj.value = 30 * 2**30, 80 * 2**30
+        return 0
+
+
+class Nvml:
+    """The C interface of NVIDIA's management library; `status` is what it answers to the question for memory."""
+
+    def __init__(self, status: int = 0) -> None:
+        self._status, self.open = status, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return {
+            "nvmlInit_v2": lambda: self._count(1),
+            "nvmlShutdown": lambda: self._count(-1),
+            "nvmlDeviceGetHandleByPciBusId_v2": self._handle,
+            "nvmlDeviceGetMemoryInfo": self._memory,
+        }[name]
+
+    def _count(self, more: int) -> int:
+        self.open += more
+        return 0
+
+    def _handle(self, bus: Any, handle: Any) -> int:
+        handle._obj.value = 77
+        return 0 if bus.value == b"0000:0B:00.0" else 6
+
+    def _memory(self, handle: Any, memory: Any) -> int:
+        assert handle.value == 77
+        if not self._status:
+            # nvmlMemory_t: total, free, used
+            ctypes.memmove(ctypes.byref(memory._obj), (ctypes.c_ulonglong * 3)(80 * 2**30, 30 * 2**30, 50 * 2**30), 24)
+        return self._status
+
 
 @pytest.mark.parametrize(("code", "prefix"), [("cuda", "cu"), ("hip", "hip")])
 def test_a_driver_is_asked(code: str, prefix: str) -> None:
-    assert find_gpu(code, 1, lambda library: Driver(prefix, 2)) == Gpu("A GPU", 80 * 2**30)
+    nvml = Nvml()
+
+    def load(library: str) -> Any:
+        return nvml if "nvidia-ml" in library else Driver(prefix, 2)
+
+    assert find_gpu(code, 1, load) == Gpu("A GPU", 80 * 2**30, 30 * 2**30)
+    assert nvml.open == 0
     assert find_gpu(code, 0, lambda library: Driver(prefix, 0)) == "its driver sees none"
     assert (
         find_gpu(code, 2, lambda library: Driver(prefix, 2))
@@ -152,3 +206,16 @@ def test_a_driver_is_asked(code: str, prefix: str) -> None:
     found = find_gpu(code, 0, missing)
     assert isinstance(found, str)
     assert found.endswith("is not installed")
+
+
+def test_a_driver_that_does_not_say_what_is_free() -> None:
+    """All of it is planned with: without NVML, on GPUs that it knows nothing of, and where HIP fails."""
+
+    def load(library: str, nvml: Nvml | None = None) -> Any:
+        if "nvidia-ml" in library and nvml is None:
+            raise OSError(library)
+        return nvml if "nvidia-ml" in library else Driver("hip" if "hip" in library else "cu", 2)
+
+    found = [find_gpu("cuda", 0, load), find_gpu("cuda", 0, lambda name: load(name, Nvml(3))), find_gpu("hip", 0, load)]
+    assert found == 3 * [Gpu("A GPU", 80 * 2**30, None)]
+    assert [gpu.available for gpu in (Gpu("", 8), Gpu("", 8, 5), Gpu("a slice of one", 8, 50))] == [8, 5, 8]

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from tests.networks import random_network
 from toolchain.errors import InputError
 from toolchain.network import Network, Population, make_projection
+from toolchain.training.backends.genn import memory
 from toolchain.training.backends.genn.describe import describe
 from toolchain.training.backends.genn.description import ModelDescription
-from toolchain.training.backends.genn.memory import USABLE, Plan, buffers, device_bytes, plan
+from toolchain.training.backends.genn.memory import USABLE, Plan, buffers, device_bytes, plan, require_indexable
 
 NETWORK = random_network("recurrent_masked", np.random.default_rng(0))
 
@@ -78,16 +79,52 @@ def test_what_does_not_fit_is_refused_with_what_does() -> None:
     assert chosen(8, None).at_once == 8
 
 
+def test_a_batch_that_fits_whole_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With rates all samples of a batch are held: 8 at once are 8 of them, but 5 or 6 at once, twice, are more."""
+    monkeypatch.setattr(memory, "device_bytes", lambda model: model.batch * model.slots)
+    for at_once in (None, 8):
+        assert chosen(8, 10, at_once=at_once, all_before=True).at_once == 8
+    assert chosen(8, 11, at_once=3, all_before=True).at_once == 3
+    with pytest.raises(InputError, match="5 take"):
+        chosen(8, 11, at_once=5, all_before=True)
+
+
 def test_processors_run_one_sample_at_a_time() -> None:
     assert plan(model, batch=8, at_once=None, all_before=True, memory=None, single=True).slots == 8
     with pytest.raises(InputError, match="runs one sample at a time"):
         plan(model, batch=8, at_once=2, all_before=False, memory=None, single=True)
 
 
-def test_arrays_that_32_bits_do_not_index_are_not_planned() -> None:
-    def long(batch: int, slots: int) -> ModelDescription:
-        return describe(NETWORK, 2**22, max_slot=9, min_slope=0.05, learn_tau=["a"], batch=batch, slots=slots, room=128)
+def long(batch: int, slots: int, room: int = 128) -> ModelDescription:
+    return describe(NETWORK, 2**22, max_slot=9, min_slope=0.05, learn_tau=["a"], batch=batch, slots=slots, room=room)
 
+
+def test_arrays_that_32_bits_do_not_index_are_not_planned() -> None:
     most = plan(long, batch=1000, at_once=None, all_before=False, memory=None, single=False).at_once
     items = max(n for part in long(1, 1).populations for n in part.items.values())
     assert 0 < most == (2**31 - 1) // items < 1000
+    # It is what is said, and not that memory is short.
+    for single, at_once, rates in ((False, 1000, False), (False, None, True), (True, None, True)):
+        with pytest.raises(InputError, match=r"items, and what GeNN generates counts 2147483647; give fewer"):
+            plan(long, batch=1000, at_once=at_once, all_before=rates, memory=2**50, single=single)
+
+
+def test_gradients_that_32_bits_do_not_index_are_not_planned() -> None:
+    """2^22 synapses, whose gradients of 512 samples would be 2^31."""
+    populations = (Population("in", "spike_source", 2**11), Population("out", "leaky_readout", 2**11))
+    wide = Network(1.0, populations, (make_projection("in", "out", np.ones((2**11, 2**11))),))
+    found = plan(
+        lambda batch, slots: model(batch, slots, wide),
+        batch=1024,
+        at_once=None,
+        all_before=False,
+        memory=2**50,
+        single=False,
+    )
+    assert found.at_once == 511
+
+
+def test_a_tape_does_not_grow_beyond_what_32_bits_index() -> None:
+    require_indexable(long(1, 1))
+    with pytest.raises(InputError, match=r"array TapeTime of a would have \d+ items"):
+        require_indexable(long(8, 8, room=2**24))

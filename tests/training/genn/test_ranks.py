@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,47 @@ def test_a_launcher_without_mpi4py(monkeypatch: pytest.MonkeyPatch) -> None:
             find_ranks()
     finally:
         find_ranks.cache_clear()
+
+
+class World:
+    """The communicator of a process that MPI has started alone."""
+
+    def Get_rank(self) -> int:  # noqa: N802
+        return 0
+
+    def Get_size(self) -> int:  # noqa: N802
+        return 1
+
+    def Split_type(self, kind: int) -> World:  # noqa: N802
+        return self
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_mpi4py_of_another_mpi(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fails: bool) -> None:
+    """Each process would take itself for the only one, and train on its own; or there is no library at all."""
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
+    package, found = ModuleType("mpi4py"), ModuleType("mpi4py.MPI")
+    if fails:
+        (tmp_path / "mpi4py").mkdir()
+        (tmp_path / "mpi4py" / "__init__.py").write_text("")
+        (tmp_path / "mpi4py" / "MPI.py").write_text("raise RuntimeError('cannot load MPI library\\nlibmpi.so.40')")
+        for name in [n for n in sys.modules if n.split(".")[0] == "mpi4py"]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.syspath_prepend(tmp_path)
+    else:
+        package.MPI = found  # type: ignore[attr-defined]
+        found.COMM_WORLD, found.COMM_TYPE_SHARED = World(), 0  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "mpi4py", package)
+        monkeypatch.setitem(sys.modules, "mpi4py.MPI", found)
+    find_ranks.cache_clear()
+    expected = r"does not start \(cannot load MPI library libmpi.so.40\)" if fails else "one of 4 .* sees no other"
+    try:
+        with pytest.raises(MissingDependencyError, match=expected):
+            find_ranks()
+    finally:
+        find_ranks.cache_clear()
+        for name in [n for n in sys.modules if n.split(".")[0] == "mpi4py"]:
+            monkeypatch.delitem(sys.modules, name)
 
 
 needs_mpi = pytest.mark.skipif(

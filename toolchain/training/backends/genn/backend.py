@@ -35,7 +35,8 @@ class Prepared:
 
     def __str__(self) -> str:
         gpu, most = self.installation.gpu, self.plan.most
-        of = f" of {gpu.memory / 2**30:.1f} GiB" if gpu else ""
+        free = "" if gpu is None or gpu.free is None else f"{gpu.free / 2**30:.1f} GiB that are free of "
+        of = f" of {free}{gpu.memory / 2**30:.1f} GiB" if gpu else ""
         at_once = f"{self.plan.at_once} sample{'s' if self.plan.at_once > 1 else ''} at once"
         room = f" ({most} would fit)" if most and gpu and most > self.plan.at_once else ""
         return (
@@ -89,7 +90,7 @@ def prepare_backend(
             batch=options.batch_size,
             at_once=options.samples_at_once,
             all_before=with_rates,
-            memory=installation.gpu.memory if installation.gpu else None,
+            memory=installation.gpu.available if installation.gpu else None,
             single=installation.code == "cpu",
         ),
     )

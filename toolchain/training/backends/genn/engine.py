@@ -77,7 +77,7 @@ class GennEngine:
         self.network, self.steps, self.max_slot = network, steps, max_slot
         self.graph: EventGraph = build_event_graph(network)
         learning_neurons(network, self.graph, learn_tau or ())
-        self._learn_tau = sorted(set(learn_tau or ()))
+        learns = self._learn_tau = sorted(set(learn_tau or ()))
         self._rates = dict(rates or {})
         self._ranks: Ranks = ranks or Alone()
         self._judge = Judge(objective, targets, network.readout.size, steps, network.dt_ms)
@@ -85,6 +85,8 @@ class GennEngine:
         self._optimisers: dict[str, Adam] = {}
         self._tau_syn: dict[str, F32] = {}
         self._weights = flatten(network, "weight")
+        # Nothing that the session keeps refers to this engine: who drops one frees its memory, without waiting for
+        # Python to look for cycles.
         self._session = Session(
             network,
             self.graph,
@@ -94,7 +96,7 @@ class GennEngine:
                 steps,
                 max_slot=max_slot,
                 min_slope=min_slope,
-                learn_tau=self._learn_tau,
+                learn_tau=learns,
                 batch=batch,
                 slots=slots,
                 room=room,
@@ -200,10 +202,6 @@ class GennEngine:
             voltage = self._session.voltage(0)[0]
         self._session.idle()
         return Trace(found, voltage)
-
-    def close(self) -> None:
-        """Free the memory of the device."""
-        self._session.close()
 
     def _pass(self, spikes: SpikeTrains, labels: NDArray[np.int64], observed: Observed | None) -> _Passed:
         """Take a batch forward and backward; what it adds up to is on the device."""

@@ -70,7 +70,7 @@ def find_installation(code: Code = "auto", device: int = 0) -> Installation:
     except ImportError as error:
         reason = "is not installed" if error.name == "pygenn" else f"cannot be imported ({error})"
         raise MissingDependencyError(f"backend genn: PyGeNN {reason}; {HOW}") from error
-    version = str(pygenn.__version__)
+    version = str(getattr(pygenn, "__version__", "without a version"))
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if not OLDEST <= numbers < BEFORE:
         raise MissingDependencyError(

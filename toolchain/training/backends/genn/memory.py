@@ -1,19 +1,19 @@
 """How much memory of the device a model takes, and how many samples at once fit into it.
 
 Counted from the description, buffer by buffer as GeNN allocates them; what its code and the driver take besides is not
-in it, which is why only `USABLE` of a device's memory is planned with.
+in it, which is why only `USABLE` of what is free of a device's memory is planned with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from toolchain.errors import InputError
 from toolchain.training.backends.genn.description import ITEM_BYTES, ModelDescription, PopulationPart, ProjectionPart
 
 USABLE = 0.85
-"""Share of a device's memory that a model may be planned to take."""
+"""Share of a device's free memory that a model may be planned to take."""
 MOST_ITEMS = 2**31 - 1
 """Generated code indexes with 32 bits."""
 
@@ -42,9 +42,35 @@ def device_bytes(model: ModelDescription) -> int:
     return sum(buffer.size for buffer in buffers(model))
 
 
+def require_indexable(model: ModelDescription) -> None:
+    """Raise InputError if generated code cannot index all of an array, which it would not notice."""
+    of, what, items = max(_items(model), key=lambda found: found[2])
+    if items > MOST_ITEMS:
+        raise InputError(
+            f"backend genn: {what} of {of} would have {items} items, and what GeNN generates counts {MOST_ITEMS}; give "
+            "fewer training.genn.samples_at_once, smaller batches where there are training.rates, or --backend cpu"
+        )
+
+
+def _items(model: ModelDescription) -> Iterator[tuple[str, str, int]]:
+    """Whose, what, and the number of items that it is indexed by: of everything that grows with the batch."""
+    for population in model.populations:
+        yield population.of, "state", population.size * model.batch * _history(population, model)
+        for name, items in population.items.items():
+            yield population.of, f"array {name}", items
+    for projection in model.projections:
+        pre, post = projection.shape
+        yield projection.of, "gradients", pre * projection.row_length * model.batch
+        yield projection.of, "arrivals that wait", post * projection.delays * model.batch
+
+
+def _history(part: PopulationPart, model: ModelDescription) -> int:
+    """Steps for which the adjoints of a population are kept: synapses read them with a delay."""
+    return max((p.delays for p in model.projections if p.target == part.name), default=1)
+
+
 def _of_population(part: PopulationPart, model: ModelDescription) -> list[Buffer]:
-    # What synapses read with a delay is kept for as many steps.
-    history = max((p.delays for p in model.projections if p.target == part.name), default=1)
+    history = _history(part, model)
     state = delayed = 0
     for variable in part.model.variables:
         one = ITEM_BYTES[variable.type] * part.size * (1 if variable.shared else model.batch)
@@ -117,7 +143,7 @@ def plan(
     batch : samples of a batch
     at_once : what was asked for, None for as many of the batch as fit
     all_before : whether all forward passes come before the first backward pass (spike-rate regularisers)
-    memory : of the device, bytes; None where it is not known
+    memory : free on the device, bytes; None where it is not known
     single : whether the code runs one sample at a time (GeNN's for processors)
 
     Raises
@@ -126,14 +152,18 @@ def plan(
         If what was asked for, or a single sample, does not fit.
     """
 
-    def planned(samples: int) -> Plan:
-        slots = -(-batch // samples) if all_before else 1
-        return Plan(samples, slots, device_bytes(describe(samples, slots)), None)
+    def described(samples: int) -> ModelDescription:
+        return describe(samples, -(-batch // samples) if all_before else 1)
+
+    def planned(samples: int, most: int | None) -> Plan:
+        model = described(samples)
+        require_indexable(model)
+        return Plan(samples, model.slots, device_bytes(model), most)
 
     def fits(samples: int) -> bool:
-        model = describe(samples, -(-batch // samples) if all_before else 1)
-        largest = max((n for part in model.populations for n in part.items.values()), default=0)
-        return largest <= MOST_ITEMS and (memory is None or device_bytes(model) <= USABLE * memory)
+        model = described(samples)
+        indexable = max(items for _, _, items in _items(model)) <= MOST_ITEMS
+        return indexable and (memory is None or device_bytes(model) <= USABLE * memory)
 
     if single:
         if at_once is not None and at_once > 1:
@@ -141,29 +171,31 @@ def plan(
                 f"recipe training.genn.samples_at_once: {at_once}, but what GeNN generates for processors runs one "
                 "sample at a time; leave it out"
             )
-        return planned(1)
+        return planned(1, None)
+    usable = f"{USABLE:.0%} of the device's free memory is {USABLE * (memory or 0) / 2**20:.0f} MiB"
     most = _largest(fits, batch)
     if most == 0:
-        one = device_bytes(describe(1, batch if all_before else 1))
+        one = planned(1, 0).bytes
         raise InputError(
-            f"backend genn: a single sample takes {one / 2**20:.0f} MiB, and {USABLE:.0%} of the device's memory is "
-            f"{USABLE * (memory or 0) / 2**20:.0f} MiB; use --backend cpu, fewer steps or smaller layers"
+            f"backend genn: a single sample takes {one / 2**20:.0f} MiB, and {usable}; use --backend cpu, fewer steps "
+            "or smaller layers"
         )
     if at_once is not None and at_once > batch:
         raise InputError(
             f"recipe training.genn.samples_at_once: {at_once} is above training.batch_size {batch}; give at most that"
         )
-    if at_once is not None and at_once > most:
+    if at_once is not None and not fits(at_once):
+        taken = planned(at_once, most).bytes
         raise InputError(
-            f"recipe training.genn.samples_at_once: {at_once} take {planned(at_once).bytes / 2**20:.0f} MiB, and "
-            f"{USABLE:.0%} of the device's memory is {USABLE * (memory or 0) / 2**20:.0f} MiB; {most} fit"
+            f"recipe training.genn.samples_at_once: {at_once} take {taken / 2**20:.0f} MiB, and {usable}; {most} fit"
         )
-    chosen = planned(at_once or most)
-    return Plan(chosen.at_once, chosen.slots, chosen.bytes, most)
+    return planned(at_once or most, max(most, at_once or 0))
 
 
 def _largest(fits: Callable[[int], bool], limit: int) -> int:
-    """Largest number up to `limit` that fits; what fits, fits smaller too."""
+    """Largest number that fits, as far as what fits, fits smaller too; `limit`, where all is held once, comes first."""
+    if fits(limit):
+        return limit
     low, high = 0, limit
     while low < high:
         middle = (low + high + 1) // 2

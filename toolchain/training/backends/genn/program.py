@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.training.backends.genn.building import build_and_load
+from toolchain.errors import MissingDependencyError
+from toolchain.training.backends.genn.building import build_and_load, out_of_memory
 from toolchain.training.backends.genn.description import (
     ModelDescription,
     NeuronModel,
@@ -29,13 +30,16 @@ class Program:
     Raises
     ------
     MissingDependencyError
-        If the model cannot be built or loaded.
+        If the model cannot be built or loaded, or there is not enough memory for it.
     """
 
     def __init__(self, description: ModelDescription, installation: Installation, cache: Path) -> None:
         self.description = description
         self._dynamic = {p.name: {name for name, _ in p.model.dynamic} for p in description.populations}
-        self._model = to_pygenn(description, installation)
+        try:
+            self._model = to_pygenn(description, installation)
+        except MemoryError as error:
+            raise MissingDependencyError(out_of_memory(installation, str(error))) from error
         self._groups: dict[str, Any] = {**self._model.neuron_populations, **self._model.synapse_populations}
         build_and_load(self._model, description, installation, cache)
 
@@ -246,15 +250,6 @@ def _reduction(part: ProjectionPart) -> str:
 
 def _update(part: ProjectionPart) -> str:
     return f"update_{part.name}"
-
-
-def _preferences(installation: Installation) -> dict[str, Any]:
-    """Options of the generator, with CUDA told that its device is chosen by number; HIP knows no other way."""
-    if installation.code != "cuda":
-        return installation.options
-    from pygenn.cuda_backend import DeviceSelect
-
-    return {**installation.options, "device_select_method": DeviceSelect.MANUAL}
 
 
 def _zeros(part: PopulationPart) -> dict[str, float]:

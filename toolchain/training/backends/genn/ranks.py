@@ -98,15 +98,25 @@ def find_ranks() -> Ranks:
     Raises
     ------
     MissingDependencyError
-        If it was started as one of several, and mpi4py is not installed.
+        If it was started as one of several, and mpi4py is not installed or does not find the others.
     """
     started = max((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdigit()), default=1)
     if started < 2:
         return Alone()
     try:
-        return MpiRanks()
-    except ImportError as error:
+        ranks = MpiRanks()
+    except (ImportError, RuntimeError) as error:
+        # Where it finds no MPI library it raises the latter, in several lines.
+        reason = "is not installed" if isinstance(error, ModuleNotFoundError) else "does not start"
         raise MissingDependencyError(
             f"backend genn: this is one of {started} processes that were started together, and mpi4py, by which they "
-            f"would find each other, is not installed ({error}); install it (pip install mpi4py), or start one process"
+            f"would find each other, {reason} ({' '.join(str(error).split())[:300]}); install it for the MPI that "
+            "started them (pip install mpi4py), or start one process"
         ) from error
+    if ranks.count == 1:
+        raise MissingDependencyError(
+            f"backend genn: this is one of {started} processes that were started together, and mpi4py sees no other: "
+            "it is built for another MPI than the one that started them; start them with that one's mpirun, or build "
+            "mpi4py for this one"
+        )
+    return ranks

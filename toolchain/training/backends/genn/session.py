@@ -20,6 +20,7 @@ from toolchain.spikes import SpikeTrains
 from toolchain.training.backends.cpu.engine import adjoint_coupling
 from toolchain.training.backends.genn.bits import most_spikes, spike_bits, tape_of
 from toolchain.training.backends.genn.description import ModelDescription, PopulationPart, ProjectionPart
+from toolchain.training.backends.genn.memory import require_indexable
 from toolchain.training.backends.genn.outcome import Outcome
 
 FIRST_ROOM = 128
@@ -114,7 +115,7 @@ class Session:
         self._constants: dict[str, NeuronConstants] = {}
         self._learns = False
         self._neuron_sums: dict[tuple[str, str], NDArray[np.float64]] = {}
-        self._program = load(describe(self._room, self._slots))
+        self._program = load(self._described())
         self._name_parts()
 
     @property
@@ -127,10 +128,6 @@ class Session:
         """Slots of the delay buffers; 1 where there are no delays."""
         return max((p.delays for p in self._program.description.projections), default=1)
 
-    def close(self) -> None:
-        """Free the memory of the device."""
-        self._program.close()
-
     def hold(self, slots: int = 1, room: int = 1) -> None:
         """Make room for this many batches at once, and for this many spikes of a neuron and sample."""
         if slots <= self._slots and room <= self._room:
@@ -138,6 +135,7 @@ class Session:
         self._slots = max(slots, self._slots)
         while self._room < room:
             self._room = min(2 * self._room, self._steps)
+        model = self._described()
         # What samples of this batch have added up so far is kept.
         sums = self.sums()
         self._neuron_sums = {
@@ -148,7 +146,7 @@ class Session:
         }
         learned = self.learned() if self._learns else None
         self._program.close()
-        self._program = self._load(self._describe(self._room, self._slots))
+        self._program = self._load(model)
         self._name_parts()
         self.set_constants(self._constants)
         self._put_parameters()
@@ -292,6 +290,11 @@ class Session:
         total = self._program.take(part, name).reshape(-1, part.size).sum(axis=0, dtype=np.float64)
         self._program.fill(part, name, 0)
         return np.asarray(total + self._neuron_sums.pop((population, name), 0.0))
+
+    def _described(self) -> ModelDescription:
+        model = self._describe(self._room, self._slots)
+        require_indexable(model)
+        return model
 
     def _name_parts(self) -> None:
         parts = self._program.description.populations
