@@ -248,15 +248,6 @@ def _update(part: ProjectionPart) -> str:
     return f"update_{part.name}"
 
 
-def _preferences(installation: Installation) -> dict[str, Any]:
-    """Options of the generator, with CUDA told that its device is chosen by number; HIP knows no other way."""
-    if installation.code != "cuda":
-        return installation.options
-    from pygenn.cuda_backend import DeviceSelect
-
-    return {**installation.options, "device_select_method": DeviceSelect.MANUAL}
-
-
 def _zeros(part: PopulationPart) -> dict[str, float]:
     return {name: 0.0 for name, _ in part.model.dynamic}
 
