@@ -198,6 +198,18 @@ def test_parameters_and_constants_are_those_set_last() -> None:
     assert_same(ours.gradients(spikes, LABELS, np.arange(3)), theirs.gradients(spikes, LABELS, np.arange(3)))
 
 
+def test_a_voltage_that_just_reaches_the_threshold_spikes() -> None:
+    """In numbers that floating point holds exactly: I = 1, V = 1/2, threshold 1/2."""
+    layers = (Population("in", "spike_source", 1), Population("h", "lif", 1), Population("out", "leaky_readout", 2))
+    ends = (("in", "h", (1, 1)), ("h", "out", (1, 2)))
+    network = Network(1.0, layers, tuple(make_projection(a, b, np.ones(size)) for a, b, size in ends))
+    constants = {"h": NeuronConstants(0.5, 0.25, 0.5, 0.5)}
+    spikes, _ = bin_events([(np.array([3, 9]), np.array([0, 0]))], 1, STEPS)
+    for engine in both(network, constants=constants):
+        times, _ = engine.trace(spikes, 0).spikes["h"]
+        np.testing.assert_array_equal(times, [4, 10])
+
+
 def test_several_sources_and_a_projection_without_synapses() -> None:
     random = np.random.default_rng(2)
     populations = (
