@@ -132,6 +132,23 @@ def test_tapes_grow_until_no_spike_is_lost(monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_array_equal(responses.neuron_spikes, expected.neuron_spikes)
 
 
+@pytest.mark.parametrize("rates", [None, {"a": RateTarget(4.0, 0.05)}])
+def test_tapes_that_grow_late_keep_what_was_added_up(rates: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The busiest sample comes last: gradients and counts of those before it stay."""
+    monkeypatch.setattr("toolchain.training.backends.genn.session.FIRST_ROOM", 1)
+    random = np.random.default_rng(3)
+    network = random_network("recurrent", random)
+    rasters = [np.nonzero(random.random((5, STEPS)) < rate) for rate in (0.05, 0.1, 0.3)]
+    spikes, _ = bin_events([(times, units) for units, times in rasters], 5, STEPS)
+    ours, theirs = both(network, rates=rates, learn_tau=["a"], min_slope=5.0)
+    most = [int(ours.gradients(spikes, LABELS, np.array([n])).neuron_spikes.max()) for n in range(3)]
+    assert 1 < most[0] <= 8 < most[2]
+    assert ours.gradients(spikes, LABELS, np.array([0])).guarded > 0
+    expected = ours.gradients(spikes, LABELS, np.arange(3))
+    assert expected.guarded > 0
+    assert_same(expected, theirs.gradients(spikes, LABELS, np.arange(3)))
+
+
 @pytest.mark.parametrize("with_voltage", [False, True])
 @pytest.mark.parametrize("room", [1, 128])
 def test_spikes_that_a_machine_reported_are_replayed(
@@ -188,6 +205,7 @@ def test_parameters_and_constants_are_those_set_last() -> None:
     random = np.random.default_rng(9)
     n = ours.graph.n_synapses
     weights, delays = random.normal(1.5, 1, n).astype(np.float32), random.uniform(0, 9, n).astype(np.float32)
+    delays[::2] = np.floor(delays[::2]) + np.float32(0.5) * (delays[::2] < 9)  # half a slot is rounded to even
     constants = {"a": NeuronConstants(0.9, np.linspace(0.6, 0.9, network["a"].size), 0.05, 0.6)}
     for engine in (ours, theirs):
         engine.set_parameters(weights, delays)
@@ -213,7 +231,7 @@ def test_a_voltage_that_just_reaches_the_threshold_spikes() -> None:
 def test_several_sources_and_a_projection_without_synapses() -> None:
     random = np.random.default_rng(2)
     populations = (
-        Population("left", "spike_source", 3),
+        Population("left", "spike_source", 32),
         Population("right", "spike_source", 40),
         Population("h", "lif", 4, (10.0, 15.0, 20.0, 25.0), 5.0, 0.7),
         Population("out", "leaky_readout", 2),
@@ -223,13 +241,13 @@ def test_several_sources_and_a_projection_without_synapses() -> None:
         0.5,
         populations,
         (
-            make_projection("left", "h", random.normal(2, 1, (3, 4)), random.uniform(0, 9, (3, 4))),
+            make_projection("left", "h", random.normal(1, 1, (32, 4)), random.uniform(0, 9, (32, 4))),
             make_projection("h", "h", np.zeros((4, 4)), 0.0, none),
             make_projection("right", "h", random.normal(1, 1, (40, 4)), 3.0, random.random((40, 4)) < 0.3),
             make_projection("h", "out", random.normal(1, 1, (4, 2)), random.uniform(0, 9, (4, 2))),
         ),
     )
-    spikes = random_spikes(random, 2, 43, STEPS, 0.1)
+    spikes = random_spikes(random, 2, 72, STEPS, 0.1)
     ours, theirs = both(network)
     assert_same(ours.gradients(spikes, LABELS, np.arange(2)), theirs.gradients(spikes, LABELS, np.arange(2)))
 
