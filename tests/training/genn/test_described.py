@@ -36,7 +36,7 @@ def assert_same(ours: BatchGradient, theirs: BatchGradient) -> None:
     np.testing.assert_array_equal(theirs.neuron_spikes, ours.neuron_spikes)
     for name in ("weight", "delay", "tau_mem", "tau_syn"):
         expected, found = getattr(ours, name), getattr(theirs, name)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * float(np.abs(expected).max(initial=0)))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * float(np.abs(expected).max(initial=0)))
 
 
 def case(shape: str, seed: int = 3, samples: int = 3, **options: Any) -> tuple[Network, SpikeTrains]:

@@ -11,7 +11,7 @@ import pytest
 from tests.networks import random_network, random_spikes
 from tests.oracles.genn_code import UpdateCode
 from tests.oracles.genn_machine import Machine
-from tests.training.genn.test_described import LABELS, STEPS
+from tests.training.genn.test_described import LABELS, STEPS, assert_same
 from toolchain.errors import InputError, RecipeError
 from toolchain.event_graph import flatten
 from toolchain.objective import Objective
@@ -91,6 +91,7 @@ def test_steps_are_those_of_the_host(shape: str, rates: Any, batch: int, monkeyp
     # Its own parameters are those that it has learned.
     ours.set_parameters(there, after)
     np.testing.assert_allclose(theirs.respond(spikes, LABELS).loss, ours.respond(spikes, LABELS).loss, rtol=1e-6)
+    assert_same(ours.gradients(spikes, LABELS, np.arange(5)), theirs.gradients(spikes, LABELS, np.arange(5)))
 
 
 @pytest.mark.parametrize("slot", [STEPS - 2, STEPS, 2 * STEPS])
