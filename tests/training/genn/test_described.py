@@ -263,6 +263,9 @@ def test_what_does_not_fit_is_refused_in_the_words_of_the_cpu_backend() -> None:
                 engine.set_parameters(np.zeros(n, np.float32), np.full(n, delay, np.float32))
             messages.append(str(caught.value))
         assert messages[0] == messages[1]
+    for delay in (-0.4, 9.4):
+        for engine in (ours, theirs):
+            engine.set_parameters(np.zeros(n, np.float32), np.full(n, delay, np.float32))
     short = random_spikes(np.random.default_rng(0), 1, 5, STEPS - 1, 0.1)
     for engine in (ours, theirs):
         with pytest.raises(NetworkError, match=r"over 23 steps do not fit .* 24 steps"):

@@ -162,4 +162,17 @@ def test_digest_is_of_the_code_and_not_of_what_is_held() -> None:
     )
     assert digest() == digest(renamed)
     once = replace(network, populations=tuple(replace(p, single_spike=p.kind == "lif") for p in network.populations))
-    assert len({digest(), digest(batch=3), digest(max_slot=10), digest(once)}) == 4
+    # GeNN compiles in how many synapses a row has at most.
+    full = replace(network.projections[0], mask=np.ones_like(network.projections[0].mask, dtype=np.bool_))
+    longer = replace(network, projections=(full, *network.projections[1:]))
+    assert len({digest(), digest(batch=3), digest(max_slot=10), digest(once), digest(longer)}) == 5
+
+
+def test_digest_is_of_the_optimiser_too() -> None:
+    network = random_network("recurrent_masked", np.random.default_rng(0))
+    sizes = {"max_slot": 9, "batch": 2, "slots": 1, "room": 8}
+    digests = {
+        describe(network, 50, min_slope=0.05, learn_tau=[], adam_betas=betas, **sizes).digest()
+        for betas in (None, (0.9, 0.999), (0.9, 0.99), (0.8, 0.999))
+    }
+    assert len(digests) == 4

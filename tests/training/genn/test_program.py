@@ -16,6 +16,7 @@ from tests.networks import random_network, random_spikes
 from tests.oracles.genn_device import Device
 from tests.training.genn.test_described import LABELS, STEPS, assert_same
 from toolchain.event_graph import flatten
+from toolchain.network import NeuronConstants
 from toolchain.objective import Objective
 from toolchain.observed import Observed
 from toolchain.spikes import bin_events
@@ -80,9 +81,11 @@ def test_what_the_device_learns_comes_back(batch: int) -> None:
     random = np.random.default_rng(3)
     network = random_network("recurrent_masked", random)
     spikes = random_spikes(random, 5, 5, STEPS, 0.2)
-    ours = make_engine("cpu", network, STEPS, max_slot=9)
+    beta = np.linspace(0.6, 0.9, network["a"].size)
+    settings: dict[str, Any] = {"max_slot": 9, "constants": {"a": NeuronConstants(0.95, beta, 0.1, 0.6)}}
+    ours = make_engine("cpu", network, STEPS, **settings)
     theirs = GennEngine(
-        network, STEPS, load=load, batch=batch, max_slot=9, objective=Objective(), adam_betas=(0.9, 0.98)
+        network, STEPS, load=load, batch=batch, objective=Objective(), adam_betas=(0.9, 0.98), **settings
     )
     rate = np.full(flatten(network, "weight").size, 0.02, dtype=np.float32)
     hosts, devices = ({kind: Adam(rate, 0.9, 0.98) for kind in ("weight", "delay")} for _ in range(2))
