@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.oracles.genn_code import UpdateCode
 from tests.oracles.genn_machine import Machine
-from toolchain.training.backends.genn.description import ModelDescription, ProjectionPart
+from toolchain.training.backends.genn.description import ADD_BATCH, ModelDescription, ProjectionPart
 
 DTYPES = {"scalar": np.float32, "uint8_t": np.uint8, "uint16_t": np.uint16, "uint32_t": np.uint32}
 NOBODYS = 77
@@ -65,6 +66,7 @@ class Device:
     def __init__(self, description: ModelDescription) -> None:
         self._machine, self._description = Machine(description), description
         self._runs: dict[str, Callable[[], None]] = {}
+        self._add = UpdateCode(ADD_BATCH).code
         self.timestep, self._loaded = 0, True
         self.neuron_populations = {p.name: self._population(p.name) for p in description.populations}
         self.synapse_populations: dict[str, _Group] = {}
@@ -103,13 +105,21 @@ class Device:
         for variable in part.model.variables:
             group.vars[variable.name] = self._variable(variable.type, projection.values, variable.name)
         if self._description.batch > 1:
-            nothing = np.zeros(part.n_synapses)
-            totals: dict[str, Any] = {"TotalI": nothing, "TotalD": nothing}
+            totals: dict[str, Any] = {v.name: np.zeros(part.n_synapses) for v in ADD_BATCH.variables}
             reduction = self.custom_updates[f"reduce_{part.name}"] = _Group(lambda name, value: None)
             reduction.vars = {name: self._variable("scalar", totals, name) for name in totals}
 
             def reduce() -> None:
-                totals["TotalI"], totals["TotalD"] = self._machine.take_sums(part)
+                totals.update({name: np.zeros(part.n_synapses) for name in totals})
+                for sample, index in np.ndindex(self._description.batch, part.n_synapses):
+                    sums = {name: projection.values[name] for name, _ in ADD_BATCH.references}
+                    state: dict[str, Any] = {name: values[sample, index] for name, values in sums.items()}
+                    state |= dict.fromkeys(totals, 0.0)
+                    self._add.run(state, {})
+                    for name, values in totals.items():
+                        values[index] += state[name]
+                    for name, values in sums.items():
+                        values[sample, index] = state[name]
 
             self._runs[f"reduce_{part.name}"] = reduce
         if part.update is None:
