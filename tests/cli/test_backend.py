@@ -32,7 +32,9 @@ def test_absent_genn_is_one_line_and_leaves_no_run(run: Run, tmp_path: Path, dry
 
 
 def test_a_recipe_for_a_gpu_trains_on_a_processor(run: Run, tmp_path: Path) -> None:
+    """Also one whose optimiser could not be on the device."""
     overrides = ["training.genn.code=cuda", "training.genn.samples_at_once=64", "training.epochs=1"]
+    overrides += ["training.genn.adam=device", "network.populations.output.learn_tau_mem=true"]
     sets = [word for key in overrides for word in ("--set", key)]
     done = run("train", "sequence", "--backend", "cpu", "--runs", str(tmp_path), *sets)
     assert done.code == 0, done.err

@@ -2,8 +2,9 @@
 
 The language is C99 without preprocessor, structures and addresses (GeNN's documentation, "GeNNCode"), so a parser of C
 reads it. The order of a step is GeNN's: synapses work on what neurons said in the step before, then neurons are
-updated. Numbers are Python's, float64 and integers of any size: what is float32 on a device differs from it by rounding
-alone. Where PyGeNN is installed, `tests/training/genn/test_installed.py` shows that GeNN does the same.
+updated. Scalars are Python's, float64: what is float32 on a device differs from it by rounding alone. Integers that do
+not fit their type are an error. Where PyGeNN is installed, `tests/training/genn/test_installed.py` shows that GeNN does
+the same.
 """
 
 from __future__ import annotations
@@ -18,12 +19,22 @@ from pycparser.c_parser import CParser
 
 from toolchain.training.backends.genn.description import NeuronModel, SynapseModel, UpdateModel
 
-TYPES = {"int": int, "uint8_t": int, "uint16_t": int, "uint32_t": int, "scalar": float}
+RANGES = {"int": (-(2**31), 2**31 - 1), **{f"uint{bits}_t": (0, 2**bits - 1) for bits in (8, 16, 32)}}
+"""What integers hold. On a device they wrap around; no code of ours may depend on it."""
 FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "sqrt": math.sqrt, "rint": round}
 """Of GeNN's standard library, what is used."""
 Names = dict[str, Any]
 """Values of what a snippet knows, and of its locals."""
 Run = Callable[[Names, Names], Any]
+
+
+def held(kind: str, value: Any) -> Any:
+    """A value as a variable of a type holds it."""
+    if kind == "scalar":
+        return float(value)
+    found, (low, high) = int(value), RANGES[kind]
+    assert low <= found <= high, f"{value} does not fit {kind}"
+    return found
 
 
 class Code:
@@ -42,8 +53,9 @@ class Code:
         assert ">>" not in text, "GeNN does not parse >>"
         self._known, self._mutable, self._calls = known, mutable, calls
         self.locals: set[str] = set()
+        self._constant: set[str] = set()
         self.read: set[str] = set()
-        typedefs = "".join(f"typedef int {name};" for name in TYPES if name != "int")
+        typedefs = "".join(f"typedef int {name};" for name in ("scalar", *RANGES) if name != "int")
         body = f"return {text};" if expression else text
         tree = CParser().parse(f"{typedefs} int f(void) {{ {body} }}")
         items = tree.ext[-1].body.block_items or []
@@ -61,13 +73,18 @@ class Code:
 
     def _statement(self, item: Any) -> Run:
         if isinstance(item, c_ast.Compound):
-            return self._block(item.block_items or [])
+            # What is declared inside is not known behind it.
+            outside = set(self.locals)
+            inside = self._block(item.block_items or [])
+            self.locals = outside
+            return inside
         if isinstance(item, c_ast.Decl):
-            value, kind = self._value(item.init), TYPES[item.type.type.names[0]]
+            value, kind = self._value(item.init), str(item.type.type.names[0])
             name = str(item.name)
             assert name not in self.locals | self._known, f"{name} is declared twice"
             self.locals.add(name)
-            return lambda s, n: n.update({name: kind(value(s, n))})
+            (self._constant.add if "const" in item.quals else self._constant.discard)(name)
+            return lambda s, n: n.update({name: held(kind, value(s, n))})
         if isinstance(item, c_ast.Assignment):
             return self._assignment(item)
         if isinstance(item, c_ast.If):
@@ -83,7 +100,7 @@ class Code:
         change, value = ASSIGNMENTS[item.op], self._value(item.rvalue)
         target = item.lvalue
         name = str(target.name.name if isinstance(target, c_ast.ArrayRef) else target.name)
-        assert name in self._mutable | self.locals, f"{name} is written, and may not be"
+        assert name in self._mutable | (self.locals - self._constant), f"{name} is written, and may not be"
         if isinstance(target, c_ast.ArrayRef):
             index = self._value(target.subscript)
 
@@ -115,8 +132,8 @@ class Code:
             array, index = self._value(node.name), self._value(node.subscript)
             return lambda s, n: array(s, n)[_inside(index(s, n))]
         if isinstance(node, c_ast.Cast):
-            kind, inner = TYPES[node.to_type.type.type.names[0]], self._value(node.expr)
-            return lambda s, n: kind(inner(s, n))
+            kind, inner = str(node.to_type.type.type.names[0]), self._value(node.expr)
+            return lambda s, n: held(kind, inner(s, n))
         if isinstance(node, c_ast.TernaryOp):
             condition, then, other = (self._value(part) for part in (node.cond, node.iftrue, node.iffalse))
             return lambda s, n: then(s, n) if condition(s, n) else other(s, n)
@@ -148,7 +165,16 @@ def _inside(index: int) -> int:
 
 
 def _divided(a: Any, b: Any) -> Any:
-    return a // b if isinstance(a, int) and isinstance(b, int) else a / b
+    """As C does: where a negative integer is divided, Python rounds the other way."""
+    if not (isinstance(a, int) and isinstance(b, int)):
+        return a / b
+    assert min(a, b) >= 0, "a negative integer is divided"
+    return a // b
+
+
+def _rest(a: int, b: int) -> int:
+    assert min(a, b) >= 0, "a negative integer is divided"
+    return a % b
 
 
 OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -156,7 +182,7 @@ OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "-": operator.sub,
     "*": operator.mul,
     "/": _divided,
-    "%": operator.mod,
+    "%": _rest,
     "<<": operator.lshift,
     "&": operator.and_,
     "<": operator.lt,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.oracles.genn_code import NeuronCode, SynapseCode, UpdateCode
+from tests.oracles.genn_code import NeuronCode, SynapseCode, UpdateCode, held
 from toolchain.training.backends.genn.description import ModelDescription, PopulationPart, ProjectionPart
 
 
@@ -26,6 +26,7 @@ class _Population:
             for v in part.model.variables
         }
         self.shared = {v.name for v in part.model.variables if v.shared}
+        self.own = [(v.name, v.type) for v in part.model.variables if not v.shared]
         self.arrived, self.fed_back = np.zeros((batch, part.size)), np.zeros((batch, part.size))
         self.spikes: list[tuple[int, int]] = []
         nothing = {name: np.zeros((batch, part.size)) for name in self.values}
@@ -51,8 +52,8 @@ class _Population:
                         self.spikes.append((sample, neuron))
                         state |= local
                         self.on_spike(state, {})
-                for name in self.values.keys() - self.shared:
-                    self.values[name][sample, neuron] = state[name]
+                for name, kind in self.own:
+                    self.values[name][sample, neuron] = held(kind, state[name])
         self.arrived[:] = 0
         self.fed_back[:] = 0
         self.history.appendleft({name: v.copy() for name, v in self.values.items()})
@@ -71,9 +72,13 @@ class _Projection:
             v.name: np.zeros(len(self.pairs)) if v.shared else np.zeros((source.batch, len(self.pairs)))
             for v in part.model.variables
         }
-        self.integers = {v.name for v in part.model.variables if v.type != "scalar"}
+        self.events: dict[tuple[Any, ...], bool] = {}
         self.shared = {v.name for v in part.model.variables if v.shared}
-        self.integers |= {v.name for v in (part.update.variables if part.update else ()) if v.type != "scalar"}
+        self.types = {v.name: v.type for v in part.model.variables}
+        self.types |= {v.name: v.type for v in (part.update.variables if part.update else ())}
+        self.integers = {name for name, kind in self.types.items() if kind != "scalar"}
+        # GeNN adds to the ordinary input of the source where it is told of no other.
+        assert part.feedback == (source.part.model.feedback if "addToPre" in part.model.on_event else None)
         self.update_values = {v.name: np.zeros(len(self.pairs)) for v in (part.update.variables if part.update else ())}
         self.learn = UpdateCode(part.update).code.run if part.update else None
         self.waiting = deque([np.zeros((source.batch, part.shape[1])) for _ in range(part.delays)])
@@ -82,10 +87,21 @@ class _Projection:
         for sample, neuron in self.source.spikes:
             for index in self.of.get(neuron, []):
                 self._work(self.on_spike, sample, index)
-        if "Back" in self.source.values:
-            for sample, neuron in zip(*np.nonzero(self.source.values["Back"]), strict=True):
-                for index in self.of.get(int(neuron), []):
-                    self._work(self.on_event, int(sample), index)
+        said = [self.source.values[variable].tolist() for _, _, variable in self.part.model.source_refs]
+        for sample in range(self.source.batch):
+            for neuron, one in enumerate(zip(*(values[sample] for values in said), strict=True)):
+                if self._is_event(one):
+                    for index in self.of.get(neuron, []):
+                        self._work(self.on_event, sample, index)
+
+    def _is_event(self, said: tuple[Any, ...]) -> bool:
+        """Whether these values of the variables that the condition reads are an event; each are asked about once."""
+        if said not in self.events:
+            found: dict[str, Any] = {}
+            names = [name for name, _, _ in self.part.model.source_refs]
+            self.event_if(dict(zip(names, said, strict=True)), found)
+            self.events[said] = bool(found["result"])
+        return self.events[said]
 
     def _work(self, code: Any, sample: int, index: int) -> None:
         pre, post = self.pairs[index]
@@ -123,28 +139,28 @@ class Machine:
             part.name: max((p.delays for p in description.projections if p.target == part.name), default=1)
             for part in description.populations
         }
-        self._populations = {p.name: _Population(p, batch, longest[p.name]) for p in description.populations}
-        self._projections = {
-            p.name: _Projection(p, self._populations[p.source], self._populations[p.target])
+        self.populations = {p.name: _Population(p, batch, longest[p.name]) for p in description.populations}
+        self.projections = {
+            p.name: _Projection(p, self.populations[p.source], self.populations[p.target])
             for p in description.projections
         }
 
     def run(self, first: int, count: int) -> None:
         for t in range(first, first + count):
-            for projection in self._projections.values():
+            for projection in self.projections.values():
                 projection.update()
-            for projection in self._projections.values():
+            for projection in self.projections.values():
                 projection.deliver()
-            for population in self._populations.values():
+            for population in self.populations.values():
                 population.update(t)
 
     def set_dynamic(self, name: str, value: int) -> None:
-        for population in self._populations.values():
+        for population in self.populations.values():
             if name in population.constants:
                 population.constants[name] = value
 
     def put(self, part: PopulationPart, name: str, values: NDArray[Any], slot: int | None = None) -> None:
-        population = self._populations[part.name]
+        population = self.populations[part.name]
         if name in population.values:
             assert slot is None
             population.values[name][...] = values.reshape(population.values[name].shape)
@@ -155,10 +171,10 @@ class Machine:
         array[first : first + size] = values.ravel().tolist()
 
     def fill(self, part: PopulationPart, name: str, value: float) -> None:
-        self._populations[part.name].values[name][...] = value
+        self.populations[part.name].values[name][...] = value
 
     def take(self, part: PopulationPart, name: str, slot: int | None = None) -> NDArray[Any]:
-        population = self._populations[part.name]
+        population = self.populations[part.name]
         if name in population.values:
             found: NDArray[Any] = population.values[name].copy()
             return found
@@ -167,21 +183,23 @@ class Machine:
         return array if slot is None else array.reshape(self.description.slots, -1)[slot]
 
     def put_synapses(self, part: ProjectionPart, name: str, values: NDArray[Any]) -> None:
-        self._projections[part.name].values[name][:] = values
+        projection = self.projections[part.name]
+        projection.values[name][:] = [held(projection.types[name], value) for value in values.tolist()]
 
     def take_synapses(self, part: ProjectionPart, name: str) -> NDArray[Any]:
-        found: NDArray[Any] = self._projections[part.name].values[name].copy()
+        found: NDArray[Any] = self.projections[part.name].values[name].copy()
         return found
 
     def put_update(self, part: ProjectionPart, name: str, values: NDArray[Any]) -> None:
-        self._projections[part.name].update_values[name][:] = values
+        projection = self.projections[part.name]
+        projection.update_values[name][:] = [held(projection.types[name], value) for value in values.tolist()]
 
     def take_update(self, part: ProjectionPart, name: str) -> NDArray[Any]:
-        found: NDArray[Any] = self._projections[part.name].update_values[name].copy()
+        found: NDArray[Any] = self.projections[part.name].update_values[name].copy()
         return found
 
     def update(self, part: ProjectionPart, dynamic: Mapping[str, float]) -> None:
-        projection = self._projections[part.name]
+        projection = self.projections[part.name]
         assert projection.learn is not None
         sums = self.take_sums(part)
         for index in range(len(projection.pairs)):
@@ -191,21 +209,21 @@ class Machine:
             state = {k: int(v) if k in projection.integers else float(v) for k, v in state.items()}
             projection.learn(state, {})
             for name in own:
-                projection.update_values[name][index] = state[name]
+                projection.update_values[name][index] = held(projection.types[name], state[name])
             for name in shared:
-                projection.values[name][index] = state[name]
+                projection.values[name][index] = held(projection.types[name], state[name])
 
     def add_sums(self, part: ProjectionPart, of_i: NDArray[np.float32], of_d: NDArray[np.float32]) -> None:
-        values = self._projections[part.name].values
+        values = self.projections[part.name].values
         values["SumI"][0] += of_i
         values["SumD"][0] += of_d
 
     def take_sums(self, part: ProjectionPart) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        values = self._projections[part.name].values
+        values = self.projections[part.name].values
         sums = [values[name].sum(axis=0).astype(np.float32) for name in ("SumI", "SumD")]
         for name in ("SumI", "SumD"):
             values[name][:] = 0
         return sums[0], sums[1]
 
     def close(self) -> None:
-        self._populations.clear()
+        self.populations.clear()

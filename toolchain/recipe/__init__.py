@@ -102,7 +102,18 @@ class Recipe(Section):
             if name not in hidden:
                 known = nearest(name, hidden) if hidden else "; the network has none"
                 raise ValueError(f"training.rates.strength_of: {name!r} is no hidden lif population{known}")
+        if self.training.backend == "genn" and self.training.genn.adam == "device" and self.adam_needs_host:
+            raise ValueError(f"training.genn.adam: device needs the host, as {self.adam_needs_host}; give auto or host")
         return self
+
+    @property
+    def adam_needs_host(self) -> str | None:
+        """Why the steps of the optimiser cannot be taken on the device, or None where they can."""
+        if self.training.quantise is not None:
+            return "training.quantise rounds the weights of each batch there"
+        if any(population.learned for population in self.network.populations.values()):
+            return "time constants learn there"
+        return None
 
     def _check_learned(self, name: str, population: PopulationRecipe) -> None:
         """Time constants that learn start where they may be, and are not trained in the numbers of a chip."""

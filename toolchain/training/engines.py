@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolchain.datasets import Dataset
-from toolchain.errors import InputError, RecipeError
+from toolchain.errors import InputError
 from toolchain.network import Network
 from toolchain.recipe import Recipe
 from toolchain.training.backends import Engine, GennOptions, RateTarget, make_engine
@@ -40,22 +40,9 @@ def learning_populations(recipe: Recipe) -> list[str]:
 
 
 def genn_options(recipe: Recipe) -> GennOptions:
-    """What a recipe asks of the backend ``genn``.
-
-    Raises
-    ------
-    RecipeError
-        If it asks for an optimiser on the device, and what is to be learned needs the host after each batch.
-    """
+    """What a recipe asks of the backend ``genn``."""
     section, settings = recipe.training.genn, recipe.training
-    needs_host = None
-    if settings.quantise is not None:
-        needs_host = "training.quantise rounds the weights of each batch there"
-    elif learning_populations(recipe):
-        needs_host = "time constants learn there"
-    if section.adam == "device" and needs_host:
-        raise RecipeError(f"recipe training.genn.adam: device needs the host, as {needs_host}; give auto or host")
-    betas = None if needs_host else (settings.adam_betas[0], settings.adam_betas[1])
+    betas = None if recipe.adam_needs_host else (settings.adam_betas[0], settings.adam_betas[1])
     return GennOptions(section.code, section.samples_at_once, settings.batch_size, section.adam, betas)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.networks import random_network, random_spikes
 from tests.oracles.genn_code import UpdateCode
 from tests.oracles.genn_machine import Machine
-from tests.training.genn.test_described import LABELS, STEPS
+from tests.training.genn.test_described import LABELS, STEPS, assert_same
 from toolchain.errors import InputError, RecipeError
 from toolchain.event_graph import flatten
 from toolchain.objective import Objective
@@ -89,10 +89,34 @@ def test_steps_are_those_of_the_host(shape: str, rates: Any, batch: int, monkeyp
     assert np.abs(weights - first).max() > 0.1
     assert (weights == first)[rate == 0].all()
     # Its own parameters are those that it has learned.
-    found, expected = (engine.respond(spikes, LABELS) for engine in (theirs, ours))
     ours.set_parameters(there, after)
-    np.testing.assert_allclose(found.loss, ours.respond(spikes, LABELS).loss, rtol=1e-6)
-    assert expected.loss.shape == found.loss.shape
+    np.testing.assert_allclose(theirs.respond(spikes, LABELS).loss, ours.respond(spikes, LABELS).loss, rtol=1e-6)
+    assert_same(ours.gradients(spikes, LABELS, np.arange(5)), theirs.gradients(spikes, LABELS, np.arange(5)))
+
+
+@pytest.mark.parametrize("slot", [STEPS - 2, STEPS, 2 * STEPS])
+def test_delays_beyond_the_end_of_a_sample_learn_on(slot: int) -> None:
+    """They may grow to `max_slot` and shrink again, though buffers are no longer than a sample; moments move them."""
+    network = random_network("feedforward", np.random.default_rng(3))
+    spikes = random_spikes(np.random.default_rng(4), 5, 5, STEPS, 0.2)
+    engine = GennEngine(
+        network, STEPS, load=Machine, batch=1, max_slot=2 * STEPS, objective=Objective(), adam_betas=BETAS
+    )
+    size = engine.graph.n_synapses
+    weights, delays = flatten(network, "weight"), np.full(size, slot, dtype=np.float32)
+    devices = {kind: Adam(np.ones(size, dtype=np.float32), *BETAS) for kind in ("weight", "delay")}
+    moves = np.where(np.arange(size) % 2, 1, -1).astype(np.float32)
+    devices["delay"].first[:], devices["delay"].second[:] = moves, 1
+    devices["weight"].second[:] = 1
+    engine.begin(weights, delays, devices)
+    engine.learn(spikes, LABELS, np.arange(5), (0.0, 0.5))
+    # Buffers have no slot beyond their last, which takes all of these past the end.
+    engine.respond(spikes, LABELS)
+    clipped = engine.finish(weights, delays, devices)
+    # With gradients of nearly 0 against moments of 1, a first step of 0.9 sqrt(0.02 / 0.98) / 0.1 halves.
+    expected = slot - 0.5 * moves * 0.9 / 0.1 * np.sqrt(0.02 / 0.98)
+    np.testing.assert_allclose(delays, np.clip(expected, 0, 2 * STEPS), atol=0.2)
+    assert clipped == np.count_nonzero(expected > 2 * STEPS)
 
 
 def test_only_an_engine_with_an_optimiser_learns() -> None:
@@ -135,8 +159,10 @@ def recipe(**training: Any) -> Recipe:
     [({"tau": True}, "time constants learn"), ({"quantise": {"from_epoch": 0}}, "rounds the weights")],
 )
 def test_what_needs_the_host_stays_there_and_cannot_be_on_the_device(settings: dict[str, Any], why: str) -> None:
+    """Said when the recipe is read; the backend `cpu` has no use for the key and lets it be."""
     assert genn_options(recipe(**settings)).adam_betas is None
     with pytest.raises(RecipeError, match=f"training.genn.adam: device needs the host, as .*{why}"):
-        genn_options(recipe(**settings, genn={"adam": "device"}))
+        recipe(**settings, backend="genn", genn={"adam": "device"})
+    assert genn_options(recipe(**settings, genn={"adam": "device"})).adam_betas is None
     assert genn_options(recipe(genn={"adam": "device"})).adam_betas == (0.9, 0.999)
     assert learning_populations(recipe(tau=True)) == ["hid"]

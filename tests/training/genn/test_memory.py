@@ -45,6 +45,21 @@ def test_speech_network_by_hand() -> None:
     assert device_bytes(described) == sum(found.values())
 
 
+def test_sparse_network_with_adam_by_hand() -> None:
+    """Rows of 3, 1 and 0 synapses, each held as long as the longest, with where it leads to and how many it has."""
+    populations = (Population("in", "spike_source", 3), Population("out", "leaky_readout", 5))
+    mask = np.zeros((3, 5), dtype=np.bool_)
+    mask[0, [0, 2, 4]] = mask[1, 1] = True
+    network = Network(1.0, populations, (make_projection("in", "out", np.ones((3, 5)), 0.0, mask),))
+    described = describe(
+        network, 50, max_slot=9, min_slope=0.05, learn_tau=[], batch=2, slots=1, room=8, adam_betas=(0.9, 0.999)
+    )
+    found = {b.what: b.size for b in buffers(described) if b.of == "in->out"}
+    assert found["gradients of each sample"] == 2 * 9 * 2 * 4
+    assert found["weights and delays"] == 9 * (4 + 1) + 4 * (9 + 3)
+    assert found["optimiser"] == 36 * 9
+
+
 def chosen(batch: int, memory: int | None, at_once: int | None = None, all_before: bool = False) -> Plan:
     return plan(model, batch=batch, at_once=at_once, all_before=all_before, memory=memory, single=False)
 

@@ -52,6 +52,27 @@ def test_names_of_models_say_which_code_it_is() -> None:
     assert all(len(codes) == 1 for codes in by_code.values())
 
 
+@pytest.mark.parametrize("max_slot", [1, 255, 256, 65_534])
+def test_the_type_of_a_slot_holds_the_largest(max_slot: int) -> None:
+    network = random_network("feedforward", np.random.default_rng(0))
+    (part, _) = describe(
+        network,
+        70_000,
+        max_slot=max_slot,
+        min_slope=0.05,
+        learn_tau=[],
+        batch=1,
+        slots=1,
+        room=8,
+        adam_betas=(0.9, 0.9),
+    ).projections
+    assert part.delays == max_slot + 1
+    (kind,) = (v.type for v in part.model.variables if v.name == "Slot")
+    assert max_slot < 256 ** ITEM_BYTES[kind] <= 256 * 256
+    assert part.update is not None
+    assert dict(part.update.references)["Slot"] == kind
+
+
 @pytest.mark.parametrize(
     ("code", "complaint"),
     [
@@ -63,11 +84,28 @@ def test_names_of_models_say_which_code_it_is() -> None:
         ("V = K >> 1;", "does not parse >>"),
         ("V = -(&K);", "no addresses"),
         ("while (V) { V = 0; }", "statement of kind While"),
+        ("const int n = 1; n += 1;", "n is written"),
+        ("if (V > 0) { const scalar n = V; } V = n;", "n is not declared"),
     ],
 )
 def test_the_check_notices(code: str, complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         Code(code, {"V", "K"}, {"V"}, set(), expression=False)
+
+
+@pytest.mark.parametrize(
+    ("code", "complaint"),
+    [
+        ("uint8_t n = 256;", "256 does not fit uint8_t"),
+        ("const uint32_t n = (uint32_t)(K - 1);", "-1 does not fit uint32_t"),
+        ("A[K - 1] = 1;", "an index is negative"),
+        ("A[0] = (K - 1) / 2;", "a negative integer is divided"),
+    ],
+)
+def test_what_would_wrap_around_on_a_device_is_noticed(code: str, complaint: str) -> None:
+    parsed = Code(code, {"A", "K"}, {"A"}, set(), expression=False)
+    with pytest.raises(AssertionError, match=complaint):
+        parsed.run({"A": [0], "K": 0}, {})
 
 
 MODELS = sorted((Path(__file__).parents[3] / "models").glob("*.yaml"))
@@ -124,4 +162,17 @@ def test_digest_is_of_the_code_and_not_of_what_is_held() -> None:
     )
     assert digest() == digest(renamed)
     once = replace(network, populations=tuple(replace(p, single_spike=p.kind == "lif") for p in network.populations))
-    assert len({digest(), digest(batch=3), digest(max_slot=10), digest(once)}) == 4
+    # GeNN compiles in how many synapses a row has at most.
+    full = replace(network.projections[0], mask=np.ones_like(network.projections[0].mask, dtype=np.bool_))
+    longer = replace(network, projections=(full, *network.projections[1:]))
+    assert len({digest(), digest(batch=3), digest(max_slot=10), digest(once), digest(longer)}) == 5
+
+
+def test_digest_is_of_the_optimiser_too() -> None:
+    network = random_network("recurrent_masked", np.random.default_rng(0))
+    sizes = {"max_slot": 9, "batch": 2, "slots": 1, "room": 8}
+    digests = {
+        describe(network, 50, min_slope=0.05, learn_tau=[], adam_betas=betas, **sizes).digest()
+        for betas in (None, (0.9, 0.999), (0.9, 0.99), (0.8, 0.999))
+    }
+    assert len(digests) == 4

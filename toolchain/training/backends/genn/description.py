@@ -103,6 +103,17 @@ class UpdateModel:
     code: str
 
 
+ADD_BATCH = UpdateModel(
+    "AddBatch",
+    params=(),
+    dynamic=(),
+    variables=(Variable("TotalI", "scalar"), Variable("TotalD", "scalar")),
+    references=(("SumI", "scalar"), ("SumD", "scalar")),
+    code="TotalI = SumI;\nTotalD = SumD;\nSumI = 0;\nSumD = 0;\n",
+)
+"""Run for each sample; GeNN adds up over the samples what each gives to the variables."""
+
+
 @dataclass(frozen=True)
 class PopulationPart:
     """A population of the model.
@@ -193,5 +204,5 @@ class ModelDescription:
             | {"update": None if p.update is None else asdict(p.update), "dense": p.pairs is None, "row": p.row_length}
             for p in self.projections
         ]
-        text = json.dumps([populations, projections, self.batch, self.steps], sort_keys=True)
+        text = json.dumps([populations, projections, asdict(ADD_BATCH), self.batch, self.steps], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from toolchain.errors import MissingDependencyError
 from toolchain.training.backends.genn.building import build_and_load, out_of_memory
 from toolchain.training.backends.genn.description import (
+    ADD_BATCH,
     ModelDescription,
     NeuronModel,
     PopulationPart,
@@ -188,10 +189,10 @@ def to_pygenn(description: ModelDescription, installation: Installation) -> Any:
     arrivals = init_postsynaptic("DeltaCurr")
     synapses = {part.model: _synapse_model(part.model) for part in description.projections}
     total = create_custom_update_model(
-        "AddBatch",
-        vars=[(name, "scalar", CustomUpdateVarAccess.REDUCE_BATCH_SUM) for name in ("TotalI", "TotalD")],
-        var_refs=[("SumI", "scalar"), ("SumD", "scalar")],
-        update_code="TotalI = SumI;\nTotalD = SumD;\nSumI = 0;\nSumD = 0;\n",
+        ADD_BATCH.name,
+        vars=[(v.name, v.type, CustomUpdateVarAccess.REDUCE_BATCH_SUM) for v in ADD_BATCH.variables],
+        var_refs=list(ADD_BATCH.references),
+        update_code=ADD_BATCH.code,
     )
     for projection in description.projections:
         source, target = populations[projection.source], populations[projection.target]
