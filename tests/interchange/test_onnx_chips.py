@@ -38,13 +38,17 @@ def assert_equal(expected: Mapping[str, Mapping[str, NDArray[Any]]], outputs: Ma
             assert not where.size, f"{quantity} of {name} first differs at sample, step, neuron {where[0]}"
 
 
+def quantities(emulated: Any, *names: str) -> dict[str, Mapping[str, NDArray[Any]]]:
+    return {name: getattr(emulated, name) for name in names}
+
+
 def check_loihi(seed: int) -> tuple[onnx.ModelProto, SpikeTrains, dict[str, NDArray[Any]], int]:
     network, spikes = loihi_networks.random_network(seed)
     model = assemble(loihi_step.integer_graph(network, "loihi2", {}), states=True)
     session = OnnxSession(model)
     found = session.run(spikes, session.outputs)
     emulated = loihi.emulate(network, spikes, traces=True)
-    assert_equal({"u": emulated.u, "v": emulated.v, "spikes": emulated.spikes}, found)
+    assert_equal(quantities(emulated, "u", "v", "spikes"), found)
     return model, spikes, found, sum(emulated.wraps.values()) + sum(emulated.clips.values())
 
 
@@ -55,8 +59,7 @@ def check_spinnaker(seed: int) -> tuple[onnx.ModelProto, SpikeTrains, dict[str, 
     session = OnnxSession(model)
     found = session.run(spikes, session.outputs)
     emulated = spinnaker.emulate(network, spikes, traces=True)
-    expected = {"exc": emulated.exc, "inh": emulated.inh, "v": emulated.v, "spikes": emulated.spikes}
-    assert_equal(expected, found)
+    assert_equal(quantities(emulated, "exc", "inh", "v", "spikes"), found)
     return model, spikes, found, sum(emulated.ring_saturations.values()) + sum(emulated.state_wraps.values())
 
 

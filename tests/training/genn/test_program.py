@@ -108,4 +108,3 @@ def test_what_the_device_learns_comes_back(batch: int) -> None:
         np.testing.assert_allclose(after, delays, atol=2e-3)
         for kind, host in hosts.items():
             np.testing.assert_allclose(devices[kind].first, host.first, rtol=1e-2, atol=1e-6)
-    theirs.close()
