@@ -47,30 +47,33 @@ def export(
     json: bool,
 ) -> Any:
     """Write the network of a run, or of a bundle; returns what to print."""
+    from toolchain.deployment.bundle import MANIFEST
+
     if format_ not in SUFFIXES:
         raise InputError(f"--format {format_}: is none of {', '.join(SUFFIXES)}; give one of them")
     if states and format_ != "onnx":
         raise InputError(f"--states: is for onnx, {format_} has the states of neurons in its own terms; leave it out")
     if target is not None and not quantised:
         raise InputError(f"--target {target}: is for --quantised, and the float network has no target; give both")
-    found = _find(Path(name), quantised or format_ == "netx", target, options)
-    if found.quantised is not None and format_ == "nir":
+    path = Path(name)
+    if format_ == "nir" and (quantised or (path / MANIFEST).is_file()):
         raise InputError(
-            "--format nir: holds physical units and no integers of a chip; export the run without --quantised, or as "
-            "onnx"
+            f"--format nir: holds physical units and no integers of a chip; export the float network of a run, or "
+            f"{name} as onnx"
         )
+    found = _find(path, quantised or format_ == "netx", target, options)
     middle = "" if found.quantised is None else f".{found.quantised[0].name}"
-    path = out or found.folder / f"{found.name}{middle}{SUFFIXES[format_]}"
+    file = out or found.folder / f"{found.name}{middle}{SUFFIXES[format_]}"
     say(f"export {found.name}, {found.what}, as {format_}")
-    notes = _write(found, format_, path, states)
-    size = path.stat().st_size
+    notes = _write(found, format_, file, states)
+    size = file.stat().st_size
     synapses = sum(p.n_synapses for p in found.network.projections)
     if json:
         return {
-            "file": str(path), "format": format_, "numbers": middle[1:] or "float", "bytes": size,
+            "file": str(file), "format": format_, "numbers": middle[1:] or "float", "bytes": size,
             "synapses": synapses, "notes": notes,
         }  # fmt: skip
-    return "\n".join([f"{path}: {size} bytes, {synapses} synapses, {found.what}", *(f"  {note}" for note in notes)])
+    return "\n".join([f"{file}: {size} bytes, {synapses} synapses, {found.what}", *(f"  {note}" for note in notes)])
 
 
 def _find(path: Path, quantised: bool, target_name: str | None, options: Options) -> Exported:

@@ -7,6 +7,7 @@ section becomes a description of what was imported, and it freezes with that.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,9 +139,10 @@ def describe_in(recipe: Recipe, network: Network) -> tuple[Recipe, tuple[str, ..
         "projections": [_projection(p) for p in network.projections],
     }
     training, limit = data["training"], recipe.training.max_slot
-    if limit is not None and network.max_slot > limit:
-        training["max_slot"] = network.max_slot
-        said.append(f"training.max_slot of the recipe raised from {limit} to {network.max_slot}, the longest delay")
+    longest = max((math.ceil(p.delay.max(initial=0)) for p in network.projections), default=0)
+    if limit is not None and longest > limit:
+        training["max_slot"] = longest
+        said.append(f"training.max_slot of the recipe raised from {limit} to {longest}, for the longest delay")
     # It is not trained by this recipe, and where it is deployed there may be no GPU.
     training |= {"backend": "cpu", "genn": {}}
     training.pop("quantise", None)

@@ -1,0 +1,151 @@
+"""`delayline export` and `delayline import`: out to ONNX, back, and onto the chip with the same integers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.cli.runner import Finished, run_cli
+from toolchain.deployment.bundle import read_bundle
+from toolchain.interchange.into_run import describe_in
+from toolchain.network import Network, Population, make_projection
+from toolchain.recipe import read_recipe
+from toolchain.training.checkpoints import load_network
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
+Cli = Callable[..., Finished]
+RUN = "runs/sequence-1"
+SHORT = ("dataset.options={gap: 5, steps: 60, repeats: 4}", "training.epochs=2", "training.max_slot=20")
+SETS = tuple(word for override in SHORT for word in ("--set", override))
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
+    """The command, in a folder with a run."""
+    monkeypatch.chdir(tmp_path)
+    trained = run_cli(capsys, monkeypatch, "train", "sequence", *SETS)
+    assert trained.code == 0, trained.err
+    return lambda *arguments: run_cli(capsys, monkeypatch, *arguments)
+
+
+def integers(bundle: str) -> dict[str, NDArray[Any]]:
+    """What the chip holds; weights of Loihi as they add up, for two exponents may say the same."""
+    quantised: Any = read_bundle(Path(bundle)).quantised
+    arrays = {name: array for name, array in quantised.arrays()[0].items() if not name.startswith("trained.")}
+    for projection in quantised.integers.projections:
+        if hasattr(projection, "addend"):
+            arrays[f"integer.{projection.name}.weight"] = projection.addend
+    return arrays
+
+
+def test_a_float_network_goes_out_and_comes_back_as_it_was(cli: Cli) -> None:
+    out = cli("export", RUN)
+    assert out.code == 0, out.err
+    assert out.out.startswith(f"{RUN}/sequence.onnx: ")
+    back = cli("import", f"{RUN}/sequence.onnx", "--recipe", "sequence", *SETS, "--json")
+    assert back.code == 0, back.err
+    content = json.loads(back.out)
+    assert content["assumed"] == []
+    run = Path(content["run"])
+    assert run.name == "sequence_imported-1"
+    before, after = (load_network(Path(r, "checkpoints/best.safetensors")) for r in (RUN, run))
+    assert before.describe() == after.describe()
+    for ours, theirs in zip(before.projections, after.projections, strict=True):
+        assert np.array_equal(ours.weight, theirs.weight)
+        assert np.array_equal(ours.delay, theirs.delay)
+    summary = json.loads(Path(RUN, "summary.json").read_text())
+    assert content["test_accuracy"] == summary["test_accuracy"]
+    assert content["test_samples"] == summary["test_samples"]
+
+
+@pytest.mark.parametrize("target", ["loihi2", "spinnaker1"])
+def test_a_quantised_network_comes_back_to_the_same_integers_on_the_chip(cli: Cli, target: str) -> None:
+    cli("deploy", RUN, "--target", target, "--no-vendor")
+    bundle = f"{RUN}/{target}"
+    out = cli("export", bundle, "--json")
+    assert out.code == 0, out.err
+    exported = json.loads(out.out)
+    assert exported["file"] == f"{RUN}/sequence.{target}.onnx"
+    as_deploy_would = cli("export", RUN, "--quantised", "--target", target, "--out", "other.onnx", "--json")
+    assert json.loads(as_deploy_would.out)["bytes"] > 0
+    back = cli("import", exported["file"], "--recipe", "sequence", *SETS, "--json")
+    assert back.code == 0, back.err
+    run = json.loads(back.out)["run"]
+    deployed = cli("deploy", run, "--no-vendor", "--json")
+    content = json.loads(deployed.out)
+    assert content["target"] == target
+    assert content["reasons"] == [f"not compared with {content['vendor']}: no vendor samples were asked for"]
+    before, after = integers(bundle), integers(f"{run}/{target}")
+    assert set(before) == set(after)
+    for name, array in before.items():
+        assert np.array_equal(array, after[name]), name
+    checked = cli("validate", bundle, "--on", "emulator", "--on", "onnx", "--require-equal", "onnx")
+    assert checked.code == 0, checked.err
+    assert "equals the emulator's" in checked.out
+
+
+def test_what_cannot_be_meant_is_one_line(cli: Cli) -> None:
+    cli("export", RUN)
+    file = f"{RUN}/sequence.onnx"
+    Path("text.txt").write_text("no network")
+    for words, message in (
+        (("export", RUN, "--format", "onx"), "--format onx: is none of onnx, nir, netx"),
+        (("export", RUN, "--target", "loihi2"), "--target loihi2: is for --quantised"),
+        (("export", RUN, "--format", "nir", "--states"), "--states: is for onnx"),
+        (("export", RUN, "--format", "nir", "--quantised"), "--format nir: holds physical units"),
+        (("export", "absent"), "run folder absent does not exist"),
+        (("import", "absent.onnx", "--recipe", "sequence"), "file absent.onnx: No such file"),
+        (("import", "text.txt", "--recipe", "sequence"), "is neither ONNX nor NIR"),
+        (("import", file, "--recipe", "sequences"), "recipe 'sequences' does not exist"),
+        (("import", file, "--recipe", "sequence", "--dt-ms", "1"), "--dt-ms is for nir, and this is onnx"),
+        (("import", file, "--recipe", "yin_yang"), "network.populations.input.size: 2, but the dataset has 4 channels"),
+        (
+            ("import", file, "--recipe", "yin_yang_first_spike"),
+            "training.readout: first_spike reads a lif population, but the output",
+        ),
+    ):
+        refused = cli(*words)
+        assert refused.code == 2, words
+        assert message in refused.err.replace("\n", " "), refused.err
+        assert len(refused.err.strip().splitlines()) <= 2
+    assert not list(Path("runs").glob("*_imported-*"))
+
+
+def test_the_frozen_recipe_describes_what_was_imported(tmp_path: Path) -> None:
+    """Not the network that the recipe had before."""
+    recipe = read_recipe(Path("models/yin_yang.yaml"))
+    random = np.random.default_rng(0)
+    populations = (
+        Population("spikes", "spike_source", 4),
+        Population("one", "lif", 6, (10.0, 11.0, 12.0, 13.0, 14.0, 15.0), 5.0, 0.5),
+        Population("two", "lif", 3, single_spike=True),
+        Population("read", "leaky_readout", 3, 30.0, 4.0),
+    )
+    mask = random.random((6, 3)) < 0.5
+    projections = (
+        make_projection("spikes", "one", random.normal(0, 1, (4, 6)), 98.3 * np.eye(4, 6)),
+        make_projection("one", "two", random.normal(2, 1, (6, 3)), 3.0, mask),
+        make_projection("two", "read", np.ones((3, 3))),
+    )
+    described, said = describe_in(recipe, Network(0.5, populations, projections))
+    assert [(n, p.kind, p.size) for n, p in described.network.populations.items()] == [
+        (p.name, p.kind, p.size) for p in populations
+    ]
+    assert described.network.dt_ms == 0.5
+    uniform = described.network.populations["one"].tau_mem_ms.uniform
+    assert uniform is not None
+    assert (uniform.low, uniform.high) == (10.0, 15.0)
+    assert described.network.projections[1].density == mask.mean()
+    assert described.network.projections[1].delay.constant == 3.0
+    assert described.training.max_slot == 99
+    assert said == (
+        f"training.max_slot of the recipe raised from {recipe.training.max_slot} to 99, for the longest delay",
+    )
+    assert described.network.output == "read"
