@@ -10,7 +10,11 @@ from typing import Any
 from toolchain import __version__
 
 PACKAGES = ("numpy", "scipy", "numba", "pydantic", "safetensors", "h5py", "scikit-learn", "matplotlib", "typer", "rich")
-EXTRAS = {"espeakng-loader": "absent; pip install 'delayline[speech]' to make spoken digits"}
+EXTRAS = {
+    "espeakng-loader": "absent; pip install 'delayline[speech]' to make spoken digits",
+    "onnx": "absent; pip install 'delayline[onnx]' to write and read ONNX files",
+    "onnxruntime": "absent; pip install 'delayline[onnx]' for validate --on onnx",
+}
 
 
 def targets(json: bool) -> Any:
