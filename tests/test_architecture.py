@@ -288,6 +288,7 @@ def test_exit_codes_are_those_of_the_contract() -> None:
         "CheckpointError": 2,
         "DatasetError": 2,
         "BundleError": 2,
+        "InterchangeError": 2,
         "ValidationError": 1,
         "TargetLimitError": 3,
         "MissingDependencyError": 4,

@@ -98,40 +98,28 @@ class SpinnakerTarget:
     ) -> SpinnakerQuantised:
         """Round delays, choose scales and ring-buffer shifts on calibration data unless `hint` has them, round all."""
         from hardware_targets.spinnaker.quantiser import quantise_network
+        from hardware_targets.spinnaker.training_format import known_format
 
         largest = self.largest_slot()
         delays = round_delays(network, largest, self.name, clip=clip_delays, extend=extend_delays)
-        integers = quantise_network(delays.network, calibration, _known(hint) if hint else None)
+        integers = quantise_network(delays.network, calibration, known_format(hint) if hint else None)
         extended = {p.name: int(np.count_nonzero(p.slots() > largest)) for p in delays.network.projections}
         return SpinnakerQuantised(integers, network, delays.moved, delays.clipped, extended)
 
     def training_format(self, network: Network, calibration: SpikeTrains) -> TrainingFormat:
         """Quantise the network as it is and keep its scales, and of each population one shift for both signs."""
         from hardware_targets.spinnaker.quantiser import quantise_network
+        from hardware_targets.spinnaker.training_format import format_of
 
         delays = round_delays(network, self.largest_slot(), self.name, clip=False, extend=True)
-        return self._format(quantise_network(delays.network, calibration), network)
+        return format_of(quantise_network(delays.network, calibration), network, self.name)
 
     def format_of(self, quantised: Quantised) -> TrainingFormat:
         """Scales of a network, and of each population the larger of its shifts: a weight may change its sign."""
+        from hardware_targets.spinnaker.training_format import format_of
+
         ours = _spinnaker(quantised)
-        return self._format(ours.integers, ours.trained)
-
-    def _format(self, integers: IntegerNetwork, network: Network) -> TrainingFormat:
-        from hardware_targets.spinnaker.integer_network import LARGEST_WEIGHT
-        from hardware_targets.spinnaker.quantiser import shared_shifts
-        from hardware_targets.spinnaker.rounding import dequantised_constants, weight_step
-
-        chosen = shared_shifts(integers)
-        unit = {}
-        for projection in network.projections:
-            scale, (shift, _) = chosen[projection.target]
-            unit[projection.name] = weight_step(shift) / scale
-        hint = {
-            "scales": {name: scale for name, (scale, _) in chosen.items()},
-            "shifts": {name: list(shifts) for name, (_, shifts) in chosen.items()},
-        }
-        return TrainingFormat(self.name, unit, -LARGEST_WEIGHT, LARGEST_WEIGHT, dequantised_constants(integers), hint)
+        return format_of(ours.integers, ours.trained, self.name)
 
     def observe(self, network: Network, hint: Mapping[str, Any], spikes: SpikeTrains) -> Observed:
         """Round a network at the scales and shifts of its format and emulate it."""
@@ -140,8 +128,9 @@ class SpinnakerTarget:
     def round_in(self, network: Network, hint: Mapping[str, Any]) -> SpinnakerQuantised:
         """Round a network at known scales and shifts; delays beyond the largest slot by delay extensions."""
         from hardware_targets.spinnaker.rounding import round_network
+        from hardware_targets.spinnaker.training_format import known_format
 
-        known, largest = _known(hint), self.largest_slot()
+        known, largest = known_format(hint), self.largest_slot()
         delays = round_delays(network, largest, self.name, clip=False, extend=True)
         scales, shifts = ({name: pair[i] for name, pair in known.items()} for i in (0, 1))
         integers = round_network(delays.network, scales, shifts)  # type: ignore[arg-type]
@@ -411,29 +400,6 @@ def _placement(plan: Plan) -> Placement:
 
 
 _NOT_PRUNED = "{option}: synapses are pruned for the memory of Loihi's cores, here a chip has 118 MiB; leave it out"
-
-
-def _known(hint: Mapping[str, Any]) -> dict[str, tuple[float, tuple[int, int]]]:
-    """Scales and shifts from a checkpoint, which may hold anything."""
-    from hardware_targets.spinnaker.integer_network import LARGEST_SAFE_SHIFT
-
-    scales, shifts = hint.get("scales"), hint.get("shifts")
-    if not isinstance(scales, Mapping) or not isinstance(shifts, Mapping) or set(scales) != set(shifts):
-        raise CheckpointError(f"checkpoint: its number format {dict(hint)!r} has no scales and shifts; train again")
-    known = {}
-    for name, scale in scales.items():
-        pair = shifts[name]
-        if (
-            not (isinstance(scale, (int, float)) and 0 < scale < float("inf"))
-            or not isinstance(pair, (list, tuple))
-            or len(pair) != 2
-            or not all(isinstance(s, int) and 0 <= s <= LARGEST_SAFE_SHIFT for s in pair)
-        ):
-            raise CheckpointError(
-                f"checkpoint: scale {scale!r} or shifts {pair!r} of population {name} are out of range; train again"
-            )
-        known[str(name)] = (float(scale), (pair[0], pair[1]))
-    return known
 
 
 def _spinnaker(quantised: Quantised) -> SpinnakerQuantised:
