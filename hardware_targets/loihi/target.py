@@ -17,7 +17,7 @@ from hardware_targets.loihi.limits import ChipLimits, read_limits
 from hardware_targets.loihi.mapping import place_network, place_plan
 from hardware_targets.loihi.quantised import LoihiQuantised, restore
 from toolchain.cost.content import Cost
-from toolchain.deployment.abilities import ChipWeights, Replay
+from toolchain.deployment.abilities import ChipWeights, NetxWritten, Replay
 from toolchain.deployment.imperfections import Imperfections
 from toolchain.deployment.plan import NetworkPlan
 from toolchain.deployment.request import PlacementRequest
@@ -280,6 +280,12 @@ class LoihiTarget:
         exported = folder / "lava"
         write_lava_folder(_loihi(quantised).on_chip, spikes, labels, exported, readout=readout, chip=self.name)
         return exported
+
+    def write_netx(self, quantised: Quantised, path: Path, *, lower_scales: bool = False) -> NetxWritten:
+        """Write the network without relays, which NetX cannot hold, for lava-dl."""
+        from hardware_targets.loihi.netx_export import write_netx
+
+        return write_netx(_loihi(quantised), path, lower_scales=lower_scales)
 
     def run_vendor(self, exported: Path, *, samples: int, timeout_s: float) -> Traces:
         """Run the Lava folder in a process of its own."""

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware_targets.rounded_delays import round_delays
-from hardware_targets.spinnaker.integer_network import IntegerNetwork
 from hardware_targets.spinnaker.limits import BOARD, SpinnakerLimits, read_limits
 from hardware_targets.spinnaker.quantised import SpinnakerQuantised, restore
 from toolchain.cost.content import Cost
@@ -30,7 +29,7 @@ from toolchain.deployment.target import (
     TrainingFormat,
 )
 from toolchain.diagnosis.model import Chip
-from toolchain.errors import CheckpointError, InputError, MissingDependencyError
+from toolchain.errors import InputError, MissingDependencyError
 from toolchain.network import Network
 from toolchain.objective import Reading
 from toolchain.observed import Observed

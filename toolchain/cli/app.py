@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from toolchain.cli import exchange_options, make_commands
+from toolchain.cli import exchange_options, gather_command, make_commands
 from toolchain.cli.output import emit
 
 app = typer.Typer(
@@ -334,8 +334,9 @@ def doctor(json: Json = False) -> None:
     emit(about_commands.doctor(json), json)
 
 
-data_app = typer.Typer(help="Check, convert and make data.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(help="Check, convert, gather and make data.", no_args_is_help=True, rich_markup_mode=None)
 data_app.add_typer(make_commands.app, name="make")
+data_app.command()(gather_command.gather)
 app.add_typer(data_app, name="data")
 
 

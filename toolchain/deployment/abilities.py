@@ -276,3 +276,47 @@ class StepGraphTarget(Protocol):
 
     def step_traces(self, states: Mapping[str, NDArray[Any]]) -> Traces:
         """What `Target.emulate_traces` says, from the outputs of the model, ``<population>/<quantity>``."""
+
+
+@dataclass(frozen=True)
+class NetxWritten:
+    """What was written as a NetX file.
+
+    Attributes
+    ----------
+    path : of the file
+    layers : populations in the order of the layers, the spike source first
+    synapses : that exist
+    largest_slot : of all delays
+    lowered : population -> by how many powers of two its scale is smaller than that of the network that was given;
+        empty where the file holds exactly that network
+    as_written : the network that the file holds; `Target.emulate` says what it does
+    notes : what was rounded or added, a sentence each
+    """
+
+    path: Path
+    layers: tuple[str, ...]
+    synapses: int
+    largest_slot: int
+    lowered: Mapping[str, int]
+    as_written: Quantised
+    notes: tuple[str, ...]
+
+
+@runtime_checkable
+class NetxTarget(Protocol):
+    """What a target has besides if its networks can be written for lava-dl."""
+
+    def write_netx(self, quantised: Quantised, path: Path, *, lower_scales: bool = False) -> NetxWritten:
+        """Write the HDF5 file that NetX of lava-dl reads.
+
+        Parameters
+        ----------
+        lower_scales : instead of refusing weights beyond the range that lava-dl reads, give populations a smaller
+            scale, and with it coarser states and a threshold that is rounded
+
+        Raises
+        ------
+        InterchangeError
+            If lava-dl would read the network otherwise than it is.
+        """

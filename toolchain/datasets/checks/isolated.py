@@ -102,7 +102,7 @@ def inspect_isolated(
 
 
 def _main(path: str, pattern: str) -> None:
-    _limit_memory()
+    limit_memory()
 
     def tell(message: dict[str, object]) -> None:
         os.write(1, (json.dumps(message) + "\n").encode())
@@ -113,7 +113,8 @@ def _main(path: str, pattern: str) -> None:
         out.write(json.dumps({"inspection": inspection.to_json()}) + "\n")
 
 
-def _limit_memory() -> None:
+def limit_memory() -> None:
+    """Give this process no more than `MAX_BYTES` of address space."""
     try:
         import resource
 
