@@ -201,7 +201,7 @@ def _unfit(projections: tuple[IntegerProjection, ...], exact: list[NDArray[np.in
     return InterchangeError(
         f"projection {projections[i].name}: synapse ({pre}, {post}) adds {exact[i][pre, post]}, which lava-dl {read}: "
         f"it has no exponent, and weights of {SMALLEST} to {LARGEST}, or -255 to 0 where none is above 0, after its "
-        f"own scaling; {'' if lower else 'write it with lower scales, or '}{INSTEAD}"
+        f"own scaling; {'' if lower else 'write it with --lower-scales, or '}{INSTEAD}"
     )
 
 

@@ -91,6 +91,42 @@ def test_a_quantised_network_comes_back_to_the_same_integers_on_the_chip(cli: Cl
     assert "equals the emulator's" in checked.out
 
 
+def test_checkpoints_of_mlgenn_become_a_run_that_deploys(cli: Cli) -> None:
+    before = load_network(Path(RUN, "checkpoints/best.safetensors"))
+    folder = Path("checkpoints")
+    folder.mkdir()
+    for projection in before.projections:
+        stem = f"7-Conn_{projection.source.capitalize()}_{projection.target.capitalize()}"
+        np.save(folder / f"{stem}-g.npy", projection.weight.ravel())
+        np.save(folder / f"{stem}-d.npy", projection.delay.ravel())
+    back = cli("import", str(folder), "--recipe", f"{RUN}/recipe.yaml", "--epoch", "7", "--json")
+    assert back.code == 0, back.err
+    content = json.loads(back.out)
+    assert content["test_accuracy"] == json.loads(Path(RUN, "summary.json").read_text())["test_accuracy"]
+    after = load_network(Path(content["run"], "checkpoints/best.safetensors"))
+    for ours, theirs in zip(before.projections, after.projections, strict=True):
+        assert np.array_equal(ours.weight, theirs.weight)
+        assert np.array_equal(ours.slots(), theirs.delay)
+    assert cli("deploy", content["run"], "--dry-run").code == 0
+    assert cli("import", str(folder), "--recipe", f"{RUN}/recipe.yaml", "--epoch", "8").code == 2
+
+
+def test_netx_is_written_with_the_integers_of_loihi(cli: Cli) -> None:
+    import h5py
+
+    out = cli("export", RUN, "--format", "netx", "--lower-scales", "--json")
+    assert out.code == 0, out.err
+    content = json.loads(out.out)
+    assert content["file"] == f"{RUN}/sequence.loihi2.net"
+    with h5py.File(content["file"]) as file:
+        kinds = [bytes(file[f"layer/{i}/type"][0]) for i in range(len(file["layer"]))]
+    populations = load_network(Path(RUN, "checkpoints/best.safetensors")).populations
+    assert kinds == [b"input"] + [b"dense"] * (len(populations) - 1)
+    other = cli("export", RUN, "--format", "netx", "--target", "spinnaker1")
+    assert other.code == 2
+    assert "--format netx: is of Loihi, and spinnaker1 writes none" in other.err
+
+
 def test_what_cannot_be_meant_is_one_line(cli: Cli) -> None:
     cli("export", RUN)
     file = f"{RUN}/sequence.onnx"
@@ -101,6 +137,9 @@ def test_what_cannot_be_meant_is_one_line(cli: Cli) -> None:
         (("export", RUN, "--format", "nir", "--states"), "--states: is for onnx"),
         (("export", RUN, "--format", "nir", "--quantised"), "--format nir: holds physical units"),
         (("export", "absent"), "run folder absent does not exist"),
+        (("export", RUN, "--lower-scales"), "--lower-scales: is for netx"),
+        (("import", file, "--recipe", "sequence", "--name", "input=In"), "--name is for mlgenn, and this is onnx"),
+        (("import", file, "--recipe", "sequence", "--name", "input"), "--name input: must be POPULATION=NAME"),
         (("import", "absent.onnx", "--recipe", "sequence"), "file absent.onnx: No such file"),
         (("import", "text.txt", "--recipe", "sequence"), "is neither ONNX nor NIR"),
         (("import", file, "--recipe", "sequences"), "recipe 'sequences' does not exist"),

@@ -35,25 +35,30 @@ class Exported:
         return "float" if self.quantised is None else f"in the integers of {self.quantised[0].name}"
 
 
-def export(
-    name: str,
-    format_: str,
-    out: Path | None,
-    *,
-    quantised: bool,
-    target: str | None,
-    states: bool,
-    options: Options,
-    json: bool,
-) -> Any:
+@dataclass(frozen=True)
+class Wanted:
+    """What to write: options of `delayline export`."""
+
+    format: str
+    out: Path | None
+    quantised: bool
+    target: str | None
+    states: bool
+    lower_scales: bool
+
+
+def export(name: str, wanted: Wanted, options: Options, json: bool) -> Any:
     """Write the network of a run, or of a bundle; returns what to print."""
     from toolchain.deployment.bundle import MANIFEST
 
+    format_, quantised, target = wanted.format, wanted.quantised, wanted.target
     if format_ not in SUFFIXES:
         raise InputError(f"--format {format_}: is none of {', '.join(SUFFIXES)}; give one of them")
-    if states and format_ != "onnx":
+    if wanted.lower_scales and format_ != "netx":
+        raise InputError(f"--lower-scales: is for netx, {format_} holds any scale; leave it out")
+    if wanted.states and format_ != "onnx":
         raise InputError(f"--states: is for onnx, {format_} has the states of neurons in its own terms; leave it out")
-    if target is not None and not quantised:
+    if target is not None and not quantised and format_ != "netx":
         raise InputError(f"--target {target}: is for --quantised, and the float network has no target; give both")
     path = Path(name)
     if format_ == "nir" and (quantised or (path / MANIFEST).is_file()):
@@ -63,9 +68,9 @@ def export(
         )
     found = _find(path, quantised or format_ == "netx", target, options)
     middle = "" if found.quantised is None else f".{found.quantised[0].name}"
-    file = out or found.folder / f"{found.name}{middle}{SUFFIXES[format_]}"
+    file = wanted.out or found.folder / f"{found.name}{middle}{SUFFIXES[format_]}"
     say(f"export {found.name}, {found.what}, as {format_}")
-    notes = _write(found, format_, file, states)
+    notes = _write(found, wanted, file)
     size = file.stat().st_size
     synapses = sum(p.n_synapses for p in found.network.projections)
     if json:
@@ -111,14 +116,14 @@ def _find(path: Path, quantised: bool, target_name: str | None, options: Options
     return Exported(recipe.name, path, prepared.deployed, (target, prepared.quantised), provenance)
 
 
-def _write(found: Exported, format_: str, path: Path, states: bool) -> list[str]:
+def _write(found: Exported, wanted: Wanted, path: Path) -> list[str]:
     """Write the file; returns sentences on what it could not hold."""
-    if format_ == "onnx":
+    if wanted.format == "onnx":
         from toolchain.interchange.onnx.writing import write_onnx
 
-        write_onnx(path, found.quantised or found.network, states=states, provenance=found.provenance)
+        write_onnx(path, found.quantised or found.network, states=wanted.states, provenance=found.provenance)
         return []
-    if format_ == "nir":
+    if wanted.format == "nir":
         from toolchain.interchange.nir import write_nir
 
         return list(write_nir(found.network, path).notes)
@@ -128,7 +133,18 @@ def _write(found: Exported, format_: str, path: Path, states: bool) -> list[str]
     target, quantised = found.quantised
     if not isinstance(target, NetxTarget):
         raise InputError(f"--format netx: is of Loihi, and {target.name} writes none; give --target loihi2")
-    return list(target.write_netx(quantised, path).notes)
+    return list(target.write_netx(quantised, path, lower_scales=wanted.lower_scales).notes)
+
+
+def read_names(entries: list[str]) -> dict[str, str]:
+    """Population -> its name elsewhere, from ``POPULATION=NAME``."""
+    names = {}
+    for entry in entries:
+        population, equals, name = entry.partition("=")
+        if not (population and equals and name):
+            raise InputError(f"--name {entry}: must be POPULATION=NAME, as input=Pop0")
+        names[population] = name
+    return names
 
 
 def import_(source: Path, recipe_name: str, overrides: list[str], runs: Path, assume: Assumptions, json: bool) -> Any:

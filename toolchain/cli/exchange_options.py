@@ -38,6 +38,12 @@ def export(
     states: Annotated[
         bool, typer.Option("--states", help="Let an ONNX graph return current and voltage of every population too.")
     ] = False,
+    lower_scales: Annotated[
+        bool,
+        typer.Option(
+            "--lower-scales", help="Give populations a smaller scale where lava-dl cannot read their weights in NetX."
+        ),
+    ] = False,
     clip_delays: Annotated[
         bool, typer.Option("--clip-delays", help="Cut delays beyond the chip's largest slot instead of refusing them.")
     ] = False,
@@ -50,13 +56,9 @@ def export(
     from toolchain.cli import exchange_commands
     from toolchain.deployment.options import Options
 
+    wanted = exchange_commands.Wanted(format_, out, quantised, target, states, lower_scales)
     options = Options(clip_delays=clip_delays, extend_delays=extend_delays)
-    emit(
-        exchange_commands.export(
-            run, format_, out, quantised=quantised, target=target, states=states, options=options, json=json
-        ),
-        json,
-    )
+    emit(exchange_commands.export(run, wanted, options, json), json)
 
 
 def import_(
@@ -87,8 +89,12 @@ def import_(
         ),
     ] = None,
     epoch: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=0, help="Which of mlGeNN's checkpoints; the last if left out."),
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="KEY", help="Which of mlGeNN's checkpoints; the last epoch if left out."),
+    ] = None,
+    names: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--name", metavar="POPULATION=NAME", help="What mlGeNN called a population of the recipe."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -96,5 +102,5 @@ def import_(
     from toolchain.cli import exchange_commands
     from toolchain.interchange.formats import Assumptions
 
-    assume = Assumptions(dt_ms, discretisation, hop, epoch)
+    assume = Assumptions(dt_ms, discretisation, hop, epoch, exchange_commands.read_names(names or []))
     emit(exchange_commands.import_(source, recipe, set_ or [], runs, assume, json), json)

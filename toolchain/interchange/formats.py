@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from toolchain.deployment.abilities import StepGraphTarget, TunableTarget
 from toolchain.errors import InterchangeError
 from toolchain.interchange.imported import Imported
-from toolchain.recipe import Recipe
+from toolchain.recipe import Recipe, parse_recipe
 
 Format = Literal["onnx", "nir", "mlgenn"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -25,13 +26,15 @@ class Assumptions:
     dt_ms : length of a step, ms, of NIR
     discretisation : of NIR: how the tool that it is from steps in time, ``exponential`` or ``euler``
     hop : of NIR: steps that a connection takes without a delay, ``step`` or ``within-step``
-    epoch : of mlGeNN: which of its checkpoints
+    epoch : of mlGeNN: key of the checkpoint; the last epoch if left out
+    names : of mlGeNN: population of the recipe -> what it is called there, where that is otherwise
     """
 
     dt_ms: float | None = None
     discretisation: str | None = None
     hop: str | None = None
-    epoch: int | None = None
+    epoch: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,15 +97,29 @@ def read_network(path: Path, recipe: Recipe, assume: Assumptions) -> Read:
         return Read(read_nir(path, NirAssumptions(assume.dt_ms, discretisation, hop)), kind)
     from toolchain.interchange.mlgenn import read_mlgenn
 
-    return Read(read_mlgenn(path, recipe, epoch=assume.epoch), kind)
+    return Read(read_mlgenn(path, _with_sizes(recipe), epoch=assume.epoch, names=assume.names), kind)
 
 
 def _refuse_needless(path: Path, kind: str, assume: Assumptions) -> None:
-    for_format = {"dt_ms": "nir", "discretisation": "nir", "hop": "nir", "epoch": "mlgenn"}
+    for_format = {"dt_ms": "nir", "discretisation": "nir", "hop": "nir", "epoch": "mlgenn", "names": "mlgenn"}
     for name, wanted in for_format.items():
-        if getattr(assume, name) is not None and kind != wanted:
-            option = f"--{name.replace('_', '-')}"
+        if getattr(assume, name) not in (None, {}) and kind != wanted:
+            option = {"names": "--name"}.get(name, f"--{name.replace('_', '-')}")
             raise InterchangeError(f"{path}: {option} is for {wanted}, and this is {kind}; leave it out")
+
+
+def _with_sizes(recipe: Recipe) -> Recipe:
+    """The recipe with the sizes of input and output that its data have: arrays of a checkpoint may be flat."""
+    from toolchain.datasets import load_dataset
+
+    dataset = load_dataset(recipe.dataset.task, recipe.dataset.options)
+    data: dict[str, Any] = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for name, population in data["network"]["populations"].items():
+        if population["kind"] == "spike_source":
+            population.setdefault("size", dataset.n_inputs)
+        elif name == recipe.network.output:
+            population.setdefault("size", dataset.n_classes)
+    return parse_recipe(data, recipe.name)
 
 
 def _from_onnx(path: Path) -> Read:
