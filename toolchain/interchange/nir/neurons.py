@@ -12,8 +12,8 @@ for euler. Its gain is g = (tau_syn'/dt)(1 - b), so V = v in every step if
 
     w = W R w_in c / g        that is  W R w_in dt/tau_syn'  for pulse
 
-LIF and LI have no current that lasts: tau_syn' = dt/1024 has a decay exp(-1024), which is 0 in floating point, and a
-gain of exactly 2^-10, so that w = 1024 W R.
+LIF and LI have no current that lasts: tau_syn' = dt/128 has the decay exp(-128) = 3e-56, which is 0 in 32 bits and in
+the integers of any chip, yet has a logarithm, and a gain of exactly 2^-7 in 64 bits, so that w = 128 W R.
 
 Source: nir 1.0.8, ``ir/neuron.py``; design, law 2.
 """
@@ -29,7 +29,7 @@ from toolchain.interchange.nir.assumptions import NirAssumptions
 from toolchain.interchange.nir.graph_file import F64, Node
 from toolchain.network import TimeConstant
 
-NO_SYNAPSE = 1024.0
+NO_SYNAPSE = 128.0
 """Steps are this many synaptic time constants long where a neuron has no synaptic current."""
 SCALED_THRESHOLD = 1.0
 """Threshold of a population whose neurons have different ones in the file."""

@@ -309,9 +309,9 @@ class _Reader:
         without = sorted(set(neurons) - set(cuba))
         if without:
             self.assumed.append(
-                f"{_listed(without)}: without a synaptic current; tau_syn is 1/1024 of a step, whose current is gone "
+                f"{_listed(without)}: without a synaptic current; tau_syn is 1/128 of a step, whose current is gone "
                 "after one step, "
-                "and weights are 1024 times the file's."
+                "and weights are 128 times the file's."
             )
         scaled = sorted(n for n, found in neurons.items() if found.scaled)
         if scaled:
