@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -32,7 +34,7 @@ def networks(draw: st.DrawFn, max_slot: int = 1000, *, fractions: bool = True) -
     last = population("out", draw(st.sampled_from(("leaky_readout", "lif"))))
     sizes = {p.name: p.size for p in (*inputs, *hidden, last)}
     chain = [p.name for p in (*hidden, last)]
-    edges = [*((p.name, chain[0]) for p in inputs), *zip(chain, chain[1:], strict=False)]
+    edges = [*((p.name, chain[0]) for p in inputs), *itertools.pairwise(chain)]
     more = [(p.name, n) for p in (*inputs, *hidden) for n in chain]
     if last.kind == "lif":
         more.append(("out", "out"))

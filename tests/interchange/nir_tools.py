@@ -1,6 +1,6 @@
-"""Networks in snnTorch and Norse: the NIR files that these tools write of them, and the spikes that they compute themselves.
+"""Networks in snnTorch and Norse: the NIR files that these tools write of them, and the spikes that they compute.
 
-``python -m tests.interchange.nir_tools FOLDER`` writes both for every network: the golden files beside it. It needs torch 2.13.0,
+``python -m tests.interchange.nir_tools FOLDER`` writes both for every network: the golden files. It needs torch 2.13.0,
 snntorch 1.0.0, norse 1.1.0 and nir 1.0.8; Python 3.11.
 """
 

@@ -100,7 +100,7 @@ def test_nir_reads_one_group_for_each_slot_in_seconds(network: Network, tmp_path
 @quick
 @given(network=networks(max_slot=7, fractions=False), seed=st.integers(0, 99))
 def test_our_law_is_nirs_equations_with_held_input(network: Network, seed: int, tmp_path: Path) -> None:
-    """The file, integrated by the matrix exponential with a step for each connection, gives V and spikes in every step."""
+    """The file, solved by the matrix exponential with a step for each connection, gives V and spikes in each step."""
     path = tmp_path / "n.nir"
     write_nir(network, path)
     inputs = random_inputs(network, 40, seed)
@@ -174,7 +174,9 @@ def test_the_same_network_is_the_same_file_to_the_byte(shape: str, tmp_path: Pat
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-@pytest.mark.parametrize(("shape", "named"), [("skip", ["in->b", "in->out", "a->out"]), ("two_coupled", ["a->b", "b->a"])])
+@pytest.mark.parametrize(
+    ("shape", "named"), [("skip", ["in->b", "in->out", "a->out"]), ("two_coupled", ["a->b", "b->a"])]
+)
 def test_paths_of_different_length_are_warned_of(shape: str, named: list[str], tmp_path: Path) -> None:
     written = write_nir(random_network(shape, np.random.default_rng(0)), tmp_path / "n.nir")
     (warning,) = written.warnings
@@ -198,7 +200,7 @@ def test_what_nir_cannot_say_is_refused_by_name(tmp_path: Path) -> None:
         write_nir(Network(1.0, (source, out, Population("b", "lif", 1)), ()), path)
     with pytest.raises(InterchangeError, match="no spike_source"):
         write_nir(Network(1.0, (out,), ()), path)
-    with pytest.raises(InterchangeError, match="in->out: .*delays up to 2e"):
+    with pytest.raises(InterchangeError, match=r"in->out: .*delays up to 2e"):
         write_nir(Network(1.0, (source, out), (make_projection("in", "out", one, 2e7),)), path)
     tiny = Population("out", "leaky_readout", 1, tau_syn_ms=1e-322)
     with pytest.raises(InterchangeError, match="out: tau_syn of neuron 0 would be 0"):

@@ -18,7 +18,9 @@ from toolchain.training.backends import make_engine
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
-def computed_here(network: Network, inputs: NDArray[np.bool_]) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.float32]]:
+def computed_here(
+    network: Network, inputs: NDArray[np.bool_]
+) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.float32]]:
     """Spikes (steps, units) of every population and the voltage of the readout (steps, units), by the backend cpu."""
     last = network.readout
     objective = Objective() if last.kind == "leaky_readout" else Objective("first_spike", "cross_entropy")

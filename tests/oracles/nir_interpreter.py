@@ -1,7 +1,7 @@
 """NIR graphs computed from NIR's own equations, in float64, by way of the nir package and scipy's matrix exponential.
 
-Nothing here knows our law: an equation tau x' = -x + u whose input u is held for a step is solved by the matrix exponential of
-the system (x, u), or by one Euler step. Which comes when in a step is what `hop` says.
+Nothing here knows our law: an equation tau x' = -x + u whose input u is held for a step is solved by the matrix
+exponential of the system (x, u), or by one Euler step. Which comes when in a step is what `hop` says.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NEURONS = (nir.CubaLIF, nir.CubaLI, nir.LIF, nir.LI)
 
 @cache
 def _solved(tau: float, gain: float, dt: float) -> tuple[float, float]:
-    """(decay, weight of the input) of tau x' = -x + gain u over dt, with u held: rows of expm([[-1, gain], [0, 0]] dt/tau)."""
+    """(decay, weight of the input) of tau x' = -x + gain u over dt with u held, from expm."""
     solution = scipy.linalg.expm(np.array([[-1.0, gain], [0.0, 0.0]]) * (dt / tau))
     return float(solution[0, 0]), float(solution[0, 1])
 
@@ -38,7 +38,12 @@ class Interpreter:
 
     def __init__(self, graph: nir.NIRGraph, dt: float, discretisation: str, hop: str, synapse: str) -> None:
         self.nodes: dict[str, Any] = graph.nodes
-        self.dt, self.euler, self.within, self.jump = dt, discretisation == "euler", hop == "within-step", synapse == "jump"
+        self.dt, self.euler, self.within, self.jump = (
+            dt,
+            discretisation == "euler",
+            hop == "within-step",
+            synapse == "jump",
+        )
         self.before: dict[str, list[str]] = {name: [] for name in self.nodes}
         for source, target in graph.edges:
             self.before[target].append(source)

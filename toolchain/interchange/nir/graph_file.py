@@ -180,11 +180,11 @@ class Node:
 
     def refuse(self, reason: str) -> InterchangeError:
         """The error that names this node."""
-        return self.file.refuse(f"node {shown(self.name)} ({shown(self.kind)}): {reason}")
+        return self.file.refuse(f"node {shown(self.name)} ({plain(self.kind)}): {reason}")
 
     def parameter(self, name: str, default: float | None = None) -> F64:
         """A parameter as float64 in its stored shape; `default` where the file has none, else InterchangeError."""
-        found = self.file.numbers(self.group, name, f"node {shown(self.name)} ({self.kind})")
+        found = self.file.numbers(self.group, name, f"node {shown(self.name)} ({plain(self.kind)})")
         if found is None:
             if default is None:
                 raise self.refuse(f"has no {name!r}; it is damaged, or no NIR 1.0: write it again")
@@ -193,14 +193,14 @@ class Node:
 
     def declared(self, name: str) -> tuple[int, ...]:
         """The shape of a parameter, without reading it."""
-        found = self.file.dataset(self.group, name, f"node {shown(self.name)} ({self.kind})")
+        found = self.file.dataset(self.group, name, f"node {shown(self.name)} ({plain(self.kind)})")
         if found is None or found.shape is None:
             raise self.refuse(f"has no {name!r}; it is damaged, or no NIR 1.0: write it again")
         return tuple(int(length) for length in found.shape)
 
     def shape(self, name: str) -> tuple[int, ...] | None:
         """A parameter that is a shape; None where the file has none, or an empty one, which scalar parameters leave."""
-        found = self.file.numbers(self.group, name, f"node {shown(self.name)} ({self.kind})")
+        found = self.file.numbers(self.group, name, f"node {shown(self.name)} ({plain(self.kind)})")
         if found is None or found.size == 0:
             return None
         lengths = tuple(int(length) for length in found.ravel())
