@@ -31,8 +31,12 @@ neurocore = pytest.mark.parametrize("shape", NEUROCORE)
 
 def network_of(shape: str, *, delays: bool = True) -> Network:
     network = random_network(shape, np.random.default_rng(4), spiking_output=True, max_slot=6)
-    slots = (make_projection(p.source, p.target, p.weight, p.slots() if delays else 0) for p in network.projections)
-    return replace(network, projections=tuple(slots))
+    # Loops that excite make every neuron spike in every step, which shows little.
+    found = (
+        make_projection(p.source, p.target, -p.weight if p.source == p.target else p.weight, p.slots() if delays else 0)
+        for p in network.projections
+    )
+    return replace(network, projections=tuple(found))
 
 
 def spikes_here(path: Path, inputs: NDArray[np.bool_]) -> tuple[dict[str, NDArray[np.bool_]], dict[str, int]]:
@@ -46,7 +50,7 @@ def spikes_here(path: Path, inputs: NDArray[np.bool_]) -> tuple[dict[str, NDArra
 
 
 def inputs_of(network: Network) -> NDArray[np.bool_]:
-    return np.random.default_rng(5).random((STEPS, network["in"].size)) < 0.15
+    return np.random.default_rng(5).random((STEPS, network["in"].size)) < 0.04
 
 
 def neurocore_spikes(network: Network, path: Path, inputs: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from toolchain.datasets.hdf5 import open_hdf5
 from toolchain.errors import DatasetError, InterchangeError
+from toolchain.interchange.nir.heaps import damaged_heap
 
 F64 = NDArray[np.float64]
 
@@ -45,6 +46,12 @@ TEXTS_AT_ONCE = 2**27
 @contextmanager
 def open_nir(path: Path) -> Iterator[NirFile]:
     """Open a NIR file to read; whatever the HDF5 library raises becomes an InterchangeError that names the file."""
+    try:
+        wrong = damaged_heap(path) if path.is_file() else None
+    except OSError as error:
+        raise InterchangeError(f"file {path}: cannot be read, {error.strerror}; check it") from error
+    if wrong:
+        raise InterchangeError(f"file {path}: {wrong}, and cannot be read as HDF5; fetch or write it again")
     try:
         with open_hdf5(path) as file:
             yield NirFile(path, file)
