@@ -80,7 +80,7 @@ def test_files_of_other_tools_with_flipped_bytes_too(data: st.DataObject, name: 
 
 
 def test_a_text_of_damaged_length_is_refused_and_not_waited_for(path: Path) -> None:
-    """One byte, and an object of a heap ends in the middle of others: the HDF5 library may never come back from that."""
+    """One byte, and an object of a heap ends in the middle of others: the HDF5 library may never come back."""
     whole = bytearray(path.read_bytes())
     heap = whole.index(b"GCOL")
     whole[heap + 16 + 8] = 0xB8
@@ -171,6 +171,12 @@ def shared_long_names(file: Any) -> None:
     edges[0, 0] = "x" * 8_000_000
 
 
+def rows_for_text(file: Any) -> None:
+    """Rows of any length where a text should be: on damaged ones the HDF5 library crashes."""
+    del file["node/nodes/a/type"]
+    file.create_dataset("node/nodes/a/type", shape=(), dtype=h5py.vlen_dtype(np.uint8))
+
+
 SLOT = "node/nodes/a.in.d000/weight"
 HOSTILE: dict[str, tuple[Callable[[Any], None], str]] = {
     "soft link": (
@@ -210,6 +216,7 @@ HOSTILE: dict[str, tuple[Callable[[Any], None], str]] = {
         "node 'a' .Oscillator.: is of a type that is not known",
     ),
     "steering type": (change("node/nodes/a/type", "\x1b[2J\n"), "node 'a' .*is of a type that is not known"),
+    "rows for a text": (rows_for_text, "node 'a': 'type' is object of shape .., must be one text"),
     "no type": (change("node/nodes/a/type"), "node 'a': has no type"),
     "long type": (change("node/nodes/a/type", "x" * 10_000), "node 'a': 'type' is a str of 10000 characters"),
     "no edges": (change("node/edges"), "the graph: has no edges"),

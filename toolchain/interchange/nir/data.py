@@ -64,13 +64,13 @@ def read_nir_data(path: Path, node: str | None = None) -> NirSpikes:
         If the file is damaged or no NIR data, has no or several such nodes, or what the node holds are no spikes.
     """
     with open_nir(path) as file:
-        if _type(file.file) != "NIRGraphData":
+        if _type(file, file.file) != "NIRGraphData":
             raise file.refuse("is no NIR data file (NIRGraphData); write it with nir.write_data")
         name, group = _find(file, node)
         where = f"node {shown(name)}"
         observable, found = _spikes(file, group, where)
         where = f"{where}, {shown(observable)}"
-        kind = _type(found)
+        kind = _type(file, found)
         if kind == "TimeGriddedData":
             return _raster(file, found, where)
         if kind in ("EventData", "ValuedEventData"):
@@ -78,8 +78,8 @@ def read_nir_data(path: Path, node: str | None = None) -> NirSpikes:
         raise file.refuse(f"{where}: is of type {shown(kind)}; must be EventData or TimeGriddedData")
 
 
-def _type(group: Any) -> str:
-    found = group.attrs.get("__type__", "")
+def _type(file: NirFile, group: Any) -> str:
+    found = file.attribute(group, "__type__", "the file")
     return found if isinstance(found, str) and len(found) < 100 else ""
 
 
@@ -100,9 +100,9 @@ def _find(file: NirFile, node: str | None) -> tuple[str, Any]:
                 names = ", ".join(plain(n) for n in list(nodes)[:20]) if len(nodes) < MAX_LISTED else "too many to list"
                 raise file.refuse(f"has no data of a node {shown(node)}; has {names}")
             group = file.group(nodes, part, "the file")
-    if _type(group) != "NIRNodeData":
+    if _type(file, group) != "NIRNodeData":
         raise file.refuse(
-            f"node {shown(node)}: is a {shown(_type(group))}; must be NIRNodeData: name one inside, as outer/inner"
+            f"node {shown(node)}: is a {shown(_type(file, group))}; must be NIRNodeData: name one in it, as outer/inner"
         )
     return node, group
 
@@ -124,10 +124,10 @@ def _spikes(file: NirFile, group: Any, where: str) -> tuple[str, Any]:
 
 
 def _number(file: NirFile, group: Any, name: str, where: str) -> float:
-    found = np.asarray(group.attrs.get(name, np.nan))
-    if found.size != 1 or found.dtype.kind not in "fiu":
-        raise file.refuse(f"{where}: {name} is {found.dtype} of shape {found.shape}; must be one number")
-    return float(found.ravel()[0])
+    found = file.attribute(group, name, where)
+    if not isinstance(found, (int, float, np.integer, np.floating)):
+        raise file.refuse(f"{where}: {name} is {'missing' if found is None else 'a text'}; must be one number")
+    return float(found)
 
 
 def _events(file: NirFile, group: Any, where: str, *, valued: bool) -> NirSpikes:
@@ -146,7 +146,7 @@ def _events(file: NirFile, group: Any, where: str, *, valued: bool) -> NirSpikes
     file.check_size(time, "time", where, "fiu")
     if value is not None:
         file.check_size(value, "value", where, "fiub")
-    units, times = np.asarray(idx[()]).astype(np.int64), np.asarray(time[()]).astype(np.float64)
+    units, times = np.asarray(idx[()]).astype(np.int64, copy=False), np.asarray(time[()]).astype(np.float64, copy=False)
     values = None if value is None else np.asarray(value[()])
     kept_times, kept_units = [], []
     for sample in range(units.shape[0]):

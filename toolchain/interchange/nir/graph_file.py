@@ -111,11 +111,23 @@ class NirFile:
         found = self.dataset(group, name, where)
         if found is None:
             return None
-        if found.shape not in ((), (1,)) or found.dtype.kind not in "SO":
+        if found.shape not in ((), (1,)) or not is_text(found.dtype):
             raise self.refuse(f"{where}: {name!r} is {found.dtype} of shape {found.shape}, must be one text")
         if found.dtype.itemsize > limit:
             raise self.refuse(f"{where}: {name!r} is declared with {found.dtype.itemsize} bytes; at most {limit}")
         return self.decoded(np.ravel(np.asarray(found[()], dtype=object))[0], f"{where}: {name!r}", limit)
+
+    def attribute(self, group: Any, name: str, where: str) -> object:
+        """An attribute that is one text or one number; None where there is none of this name."""
+        if name not in group.attrs:
+            return None
+        found = group.attrs.get_id(name)
+        if found.shape not in ((), (1,)) or not (is_text(found.dtype) or found.dtype.kind in "fiu"):
+            raise self.refuse(f"{where}: {name} is {found.dtype} of shape {found.shape}; must be one text or number")
+        if found.dtype.itemsize > MAX_NAME:
+            raise self.refuse(f"{where}: {name} is declared with {found.dtype.itemsize} bytes; at most {MAX_NAME}")
+        value = np.ravel(np.asarray(group.attrs[name], dtype=object))[0]
+        return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value
 
     def decoded(self, value: object, what: str, limit: int) -> str:
         """A text that was read, of at most `limit` characters."""
@@ -320,7 +332,7 @@ def _pairs_of_names(file: NirFile, group: Any, where: str) -> Iterator[tuple[str
         raise file.refuse(f"{where}: has no edges; the file is damaged, or no NIR 1.0: write it again")
     if found.shape is None or 0 in found.shape:
         return
-    if len(found.shape) != 2 or found.shape[1] != 2 or found.dtype.kind not in "SO" or found.dtype.itemsize > MAX_NAME:
+    if len(found.shape) != 2 or found.shape[1] != 2 or not is_text(found.dtype) or found.dtype.itemsize > MAX_NAME:
         raise file.refuse(f"{where}: edges are {found.dtype} of shape {found.shape}; must be rows of two names")
     n = int(found.shape[0])
     if n > MAX_EDGES:
@@ -332,6 +344,13 @@ def _pairs_of_names(file: NirFile, group: Any, where: str) -> Iterator[tuple[str
         for row in np.asarray(found[first : first + at_once], dtype=object):
             source, target = (file.decoded(value, f"{where}: edges", MAX_NAME) for value in row)
             yield source, target
+
+
+def is_text(dtype: Any) -> bool:
+    """Whether a dataset holds texts, and no rows of any length: the HDF5 library crashes on damaged types of those."""
+    import h5py
+
+    return h5py.check_string_dtype(dtype) is not None
 
 
 def plain(name: str) -> str:
