@@ -126,7 +126,12 @@ def _write(found: Exported, wanted: Wanted, path: Path) -> list[str]:
     if wanted.format == "nir":
         from toolchain.interchange.nir import write_nir
 
-        return list(write_nir(found.network, path).notes)
+        written = write_nir(found.network, path)
+        counted = (
+            (written.delays_rounded, "delays were no whole slots and are rounded half to even, as at use"),
+            (written.weights_zero, "synapses of weight 0 are in the metadata alone, a graph has nothing of them"),
+        )
+        return [*(f"{number} {what}" for number, what in counted if number), *written.warnings]
     from toolchain.deployment.abilities import NetxTarget
 
     assert found.quantised is not None, "netx is of integers"

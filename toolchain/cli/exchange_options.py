@@ -88,6 +88,12 @@ def import_(
             help="What a connection of a NIR file takes without a delay: step (usual), or within-step between layers.",
         ),
     ] = None,
+    synapse: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="NAME", help="What a spike is to a current of a NIR file: pulse of a step (usual), or jump."
+        ),
+    ] = None,
     epoch: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(metavar="KEY", help="Which of mlGeNN's checkpoints; the last epoch if left out."),
@@ -102,5 +108,5 @@ def import_(
     from toolchain.cli import exchange_commands
     from toolchain.interchange.formats import Assumptions
 
-    assume = Assumptions(dt_ms, discretisation, hop, epoch, exchange_commands.read_names(names or []))
+    assume = Assumptions(dt_ms, discretisation, hop, synapse, epoch, exchange_commands.read_names(names or []))
     emit(exchange_commands.import_(source, recipe, set_ or [], runs, assume, json), json)

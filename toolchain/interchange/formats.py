@@ -26,6 +26,7 @@ class Assumptions:
     dt_ms : length of a step, ms, of NIR
     discretisation : of NIR: how the tool that it is from steps in time, ``exponential`` or ``euler``
     hop : of NIR: steps that a connection takes without a delay, ``step`` or ``within-step``
+    synapse : of NIR: what a spike is to a current, ``pulse`` or ``jump``
     epoch : of mlGeNN: key of the checkpoint; the last epoch if left out
     names : of mlGeNN: population of the recipe -> what it is called there, where that is otherwise
     """
@@ -33,6 +34,7 @@ class Assumptions:
     dt_ms: float | None = None
     discretisation: str | None = None
     hop: str | None = None
+    synapse: str | None = None
     epoch: str | None = None
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -92,16 +94,16 @@ def read_network(path: Path, recipe: Recipe, assume: Assumptions) -> Read:
     if kind == "nir":
         from toolchain.interchange.nir import NirAssumptions, read_nir
 
-        discretisation: Any = assume.discretisation or "exponential"
-        hop: Any = assume.hop or "step"
-        return Read(read_nir(path, NirAssumptions(assume.dt_ms, discretisation, hop)), kind)
+        given = {key: getattr(assume, key) for key in ("dt_ms", "discretisation", "hop", "synapse")}
+        return Read(read_nir(path, NirAssumptions(**{k: v for k, v in given.items() if v is not None})), kind)
     from toolchain.interchange.mlgenn import read_mlgenn
 
     return Read(read_mlgenn(path, _with_sizes(recipe), epoch=assume.epoch, names=assume.names), kind)
 
 
 def _refuse_needless(path: Path, kind: str, assume: Assumptions) -> None:
-    for_format = {"dt_ms": "nir", "discretisation": "nir", "hop": "nir", "epoch": "mlgenn", "names": "mlgenn"}
+    for_format = dict.fromkeys(("dt_ms", "discretisation", "hop", "synapse"), "nir")
+    for_format |= dict.fromkeys(("epoch", "names"), "mlgenn")
     for name, wanted in for_format.items():
         if getattr(assume, name) not in (None, {}) and kind != wanted:
             option = {"names": "--name"}.get(name, f"--{name.replace('_', '-')}")

@@ -1,0 +1,338 @@
+"""Graphs of others, written by nir itself: what they mean here, and what is refused by name."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.oracles.nir_interpreter import Interpreter
+from tests.oracles.reference import simulate
+from toolchain.errors import InterchangeError
+from toolchain.interchange.nir import NirAssumptions, read_nir
+from toolchain.interchange.nir.latency import latencies
+
+DT_MS = NirAssumptions(dt_ms=1.0)
+quick = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+Edges = Sequence[tuple[str, str]]
+
+
+def lif(n: int = 2, **other: Any) -> nir.LIF:
+    values = {"tau": 0.01, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0} | other
+    return nir.LIF(**{k: np.broadcast_to(np.asarray(v, dtype=np.float64), n).copy() for k, v in values.items()})
+
+
+def cuba(n: int = 2, **other: Any) -> nir.CubaLIF:
+    values = {"tau_mem": 0.01, "tau_syn": 0.004, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0}
+    values |= {"w_in": 1.0} | other
+    return nir.CubaLIF(**{k: np.broadcast_to(np.asarray(v, dtype=np.float64), n).copy() for k, v in values.items()})
+
+
+def li(n: int = 2) -> nir.LI:
+    return nir.LI(tau=np.full(n, 0.02), r=np.ones(n), v_leak=np.zeros(n))
+
+
+def linear(post: int = 2, pre: int = 2, seed: int = 0, mean: float = 1.0) -> nir.Linear:
+    return nir.Linear(np.random.default_rng(seed).normal(mean, 0.5, (post, pre)))
+
+
+def port(n: int = 2) -> tuple[nir.Input, nir.Output]:
+    return nir.Input(input_type=np.array([n])), nir.Output(output_type=np.array([n]))
+
+
+def written(path: Path, nodes: dict[str, Any], edges: Edges, check: bool = False) -> Path:
+    nir.write(path, nir.NIRGraph(nodes=nodes, edges=list(edges), type_check=check))
+    return path
+
+
+def chain(path: Path, *middle: Any, n: int = 2) -> Path:
+    """input -> n0 -> n1 ... -> output"""
+    first, last = port(n)
+    names = ["input", *(f"n{i}" for i in range(len(middle))), "output"]
+    nodes = dict(zip(names, (first, *middle, last), strict=True))
+    return written(path, nodes, list(itertools.pairwise(names)))
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> nir.NIRGraph:
+    """Stages of every kind of neuron behind chains of every node that passes signals on, with loops and skips."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    whole = st.integers(0, 3)
+
+    def passing(pre: int, post: int) -> list[Any]:
+        found: list[Any] = []
+        if draw(st.booleans()):
+            found.append(nir.Delay(np.full(pre, 0.001 * draw(whole))))
+        if draw(st.booleans()):
+            found.append(nir.Scale(random.uniform(0.5, 2, pre)))
+        weight = random.normal(1.2, 1.0, (post, pre)) * (random.random((post, pre)) < 0.8)
+        if draw(st.booleans()):
+            found += [
+                nir.Affine(random.normal(1, 0.5, (3, pre)), np.zeros(3)),
+                nir.Linear(random.normal(0.5, 0.5, (post, 3))),
+            ]
+        else:
+            found.append(nir.Linear(weight.astype(draw(st.sampled_from((np.float32, np.float64))))))
+        if draw(st.booleans()):
+            found.append(nir.Delay(0.001 * random.integers(0, 4, post)))
+        if draw(st.booleans()):
+            found.append(nir.Flatten(input_type=np.array([post]), start_dim=0))
+        return found
+
+    def neurons(n: int, last: bool) -> Any:
+        values = {"r": random.uniform(0.5, 3, n), "v_leak": np.zeros(n)}
+        both = {"tau_mem": random.uniform(0.004, 0.03, n), "tau_syn": random.uniform(0.002, 0.01, n)}
+        cuba_values = values | both | {"w_in": random.uniform(0.5, 3, n)}
+        threshold = random.uniform(0.5, 1.5, n) if draw(st.booleans()) else np.full(n, 0.8)
+        spiking = {"v_threshold": threshold, "v_reset": np.zeros(n)}
+        kind = draw(st.sampled_from(("LIF", "CubaLIF") + (("LI", "CubaLI") if last else ())))
+        known = cuba_values if kind.startswith("Cuba") else values | {"tau": both["tau_mem"]}
+        return getattr(nir, kind)(**known, **(spiking if kind.endswith("F") else {}))
+
+    sizes = [draw(st.integers(1, 4)) for _ in range(draw(st.integers(2, 4)))]
+    stages = ["s0", *(f"s{i}" for i in range(1, len(sizes)))]
+    nodes: dict[str, Any] = {"s0": nir.Input(input_type=np.array([sizes[0]]))}
+    for i, n in enumerate(sizes[1:], 1):
+        nodes[stages[i]] = neurons(n, i == len(sizes) - 1)
+    pairs = [(i, i + 1) for i in range(len(sizes) - 1)]
+    last_spikes = isinstance(nodes[stages[-1]], (nir.LIF, nir.CubaLIF))
+    for i in range(len(sizes)):
+        for j in range(1, len(sizes)):
+            allowed = j > i + 1 or (i == j and (last_spikes or j < len(sizes) - 1))
+            if allowed and draw(st.booleans()):
+                pairs.append((i, j))
+    edges: list[tuple[str, str]] = []
+    for i, j in pairs:
+        before = stages[i]
+        for k, node in enumerate(passing(sizes[i], sizes[j])):
+            name = f"p{i}{j}{k}"
+            nodes[name] = node
+            edges.append((before, name))
+            before = name
+        edges.append((before, stages[j]))
+    nodes["output"] = nir.Output(output_type=np.array([sizes[-1]]))
+    return nir.NIRGraph(nodes, [*edges, (stages[-1], "output")])
+
+
+@quick
+@given(
+    graph=graphs(),
+    discretisation=st.sampled_from(("exponential", "euler")),
+    hop=st.sampled_from(("step", "within-step")),
+    synapse=st.sampled_from(("pulse", "jump")),
+    seed=st.integers(0, 99),
+)
+def test_any_graph_gives_the_spikes_of_its_equations(
+    graph: nir.NIRGraph, discretisation: Any, hop: Any, synapse: Any, seed: int, tmp_path: Path
+) -> None:
+    """Under every assumption, spike for spike, later by the latency; a readout's voltage to float32 weights."""
+    path = tmp_path / "g.nir"
+    nir.write(path, graph)
+    network = read_nir(path, NirAssumptions(1.0, discretisation, hop, synapse)).network
+    steps = 40
+    size = network.of_kind("spike_source")[0].size
+    inputs = np.random.default_rng(seed).random((steps, size)) < 0.3
+    theirs, volts = Interpreter(graph, 0.001, discretisation, hop, synapse).run({"s0": inputs})
+    late = latencies([p.name for p in network.populations], [(p.source, p.target) for p in network.projections])
+    if hop == "step":
+        late = dict.fromkeys(late, 0)
+    most = max(late.values())
+    ours = simulate(network, {"s0": np.concatenate([inputs, np.zeros((most, size), dtype=np.bool_)])})
+    for population in network.populations:
+        if population.kind == "spike_source":
+            continue
+        name, shift = population.name, late[population.name]
+        near = np.abs(volts[name] / getattr(graph.nodes[name], "v_threshold", np.inf) - 1).min() < 1e-5
+        if near:  # 32 bits of a weight may then decide, and every step behind is another's
+            return
+        if population.kind == "lif":
+            assert np.array_equal(ours.spikes[name][shift : shift + steps], theirs[name] > 0), name
+        else:
+            found = ours.voltage[name][shift : shift + steps]
+            assert np.abs(found - volts[name]).max() <= 1e-5 * max(1.0, np.abs(volts[name]).max())
+
+
+def test_thresholds_of_each_neuron_are_folded_and_said(tmp_path: Path) -> None:
+    path = chain(tmp_path / "g.nir", linear(), lif(v_threshold=[0.5, 2.0]))
+    found = read_nir(path, DT_MS)
+    weight = linear().weight.T / [0.5, 2.0] * 128
+    assert found.network["n1"].threshold == 1.0
+    assert np.allclose(found.network.projections[0].weight, weight, rtol=1e-7)
+    assert any("n1: thresholds differ" in s for s in found.assumed)
+    same = read_nir(chain(tmp_path / "h.nir", linear(), lif(v_threshold=0.7)), DT_MS)
+    assert same.network["n1"].threshold == 0.7
+
+
+def test_a_scalar_parameter_stands_for_all_that_arrive(tmp_path: Path) -> None:
+    """As Norse and snnTorch have them before they are given one for each neuron."""
+    scalar = nir.LIF(
+        **{k: np.array([v[0]]) for k, v in vars(lif()).items() if k in ("tau", "r", "v_leak", "v_threshold", "v_reset")}
+    )
+    found = read_nir(chain(tmp_path / "g.nir", linear(5, 2), scalar, n=2), DT_MS)
+    assert found.network["n1"].size == 5
+    assert any("n1: one value" in s for s in found.assumed)
+
+
+def test_inner_graphs_are_inlined(tmp_path: Path) -> None:
+    """As snnTorch's recurrent layers are in newer files: a graph in a graph, with a loop in it."""
+    first, last = port()
+    inner = nir.NIRGraph(
+        {"input": port()[0], "lif": lif(), "w_rec": linear(seed=2, mean=0.1), "output": port()[1]},
+        [("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")],
+    )
+    outer = {"in": first, "w": linear(seed=1), "rnn": inner, "out": last}
+    path = written(tmp_path / "nested.nir", outer, [("in", "w"), ("w", "rnn"), ("rnn", "out")])
+    flat = {"in": first, "w": linear(seed=1), "rnn.lif": lif(), "r": linear(seed=2, mean=0.1), "out": last}
+    edges = [("in", "w"), ("w", "rnn.lif"), ("rnn.lif", "r"), ("r", "rnn.lif"), ("rnn.lif", "out")]
+    nested = read_nir(path, DT_MS).network
+    expected = read_nir(written(tmp_path / "flat.nir", flat, edges), DT_MS).network
+    assert nested.describe() == expected.describe()
+    assert all(
+        np.array_equal(a.weight, b.weight) for a, b in zip(nested.projections, expected.projections, strict=True)
+    )
+
+
+def test_an_edge_between_populations_is_one_to_one(tmp_path: Path) -> None:
+    (projection,) = read_nir(chain(tmp_path / "g.nir", cuba(w_in=4.0)), DT_MS).network.projections
+    assert projection.mask is not None
+    assert np.array_equal(projection.mask, np.eye(2, dtype=np.bool_))
+    assert np.array_equal(projection.weight, np.eye(2))  # w_in = tau_syn/dt
+
+
+def test_delays_between_steps_are_kept_and_counted(tmp_path: Path) -> None:
+    found = read_nir(chain(tmp_path / "g.nir", nir.Delay(np.array([0.0025, 0.003])), linear(), cuba()), DT_MS)
+    assert found.network.projections[0].delay.tolist() == [[2.5, 2.5], [3, 3]]
+    assert any(s.startswith("2 delays") for s in found.assumed)
+
+
+def test_delays_in_float32_seconds_are_whole_steps(tmp_path: Path) -> None:
+    slots = np.arange(1001)
+    delay = nir.Delay((slots * 1e-3).astype(np.float32))
+    path = chain(tmp_path / "g.nir", delay, nir.Linear(np.ones((1001, 1001), dtype=np.float32)), cuba(1001), n=1001)
+    assert np.array_equal(read_nir(path, DT_MS).network.projections[0].delay[:, 0], slots)
+
+
+def test_names_no_population_can_have_are_changed_and_said(tmp_path: Path) -> None:
+    first, last = port()
+    nodes = {"my input": first, "w": linear(), "a>b": cuba(), "a_b": cuba(), "v": linear(), "out": last}
+    edges = [("my input", "w"), ("w", "a>b"), ("a>b", "v"), ("v", "a_b"), ("a_b", "out")]
+    found = read_nir(written(tmp_path / "g.nir", nodes, edges), DT_MS)
+    assert [p.name for p in found.network.populations] == ["my_input", "a_b_2", "a_b"]
+    assert any("my input is my_input" in s for s in found.assumed)
+
+
+def test_the_step_is_asked_for_with_a_hint(tmp_path: Path) -> None:
+    """snnTorch folds its step into r = tau/dt; that is a hint, and not taken."""
+    path = chain(tmp_path / "g.nir", linear(), lif(tau=0.001, r=10.0))
+    with pytest.raises(InterchangeError, match=r"step of 0\.1 ms\); give it with --dt-ms"):
+        read_nir(path, NirAssumptions())
+
+
+def two_ways(one: Any, other: Any) -> Callable[[Path], Path]:
+    def write(path: Path) -> Path:
+        first, last = port()
+        nodes = {"input": first, "a": one, "b": other, "wa": linear(), "wb": linear(), "lif": lif(), "output": last}
+        edges = [
+            ("input", "a"),
+            ("input", "b"),
+            ("a", "wa"),
+            ("b", "wb"),
+            ("wa", "lif"),
+            ("wb", "lif"),
+            ("lif", "output"),
+        ]
+        return written(path, nodes, edges)
+
+    return write
+
+
+def nodes_and_edges(nodes: dict[str, Any], edges: Edges) -> Callable[[Path], Path]:
+    return lambda path: written(path, {"input": port()[0], "output": port()[1]} | nodes, edges)
+
+
+def just(*middle: Any) -> Callable[[Path], Path]:
+    return lambda path: chain(path, *middle)
+
+
+IN_LIF_OUT = [("input", "lif"), ("lif", "output")]
+REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "bias": (just(nir.Affine(np.ones((2, 2)), np.array([0, 0.5])), lif()), "node 'n0' .Affine.: has a bias of 0.5"),
+    "leak": (just(linear(), lif(v_leak=[0.0, 0.1])), "node 'n1' .LIF.: has a v_leak of 0.1"),
+    "reset": (just(linear(), cuba(v_reset=-1.0)), "node 'n1' .CubaLIF.: has a v_reset of -1"),
+    "threshold 0": (just(linear(), lif(v_threshold=0.0)), "'n1' .LIF.: has a v_threshold of 0"),
+    "tau 0": (just(linear(), lif(tau=0.0)), "'n1' .LIF.: has a tau of 0"),
+    "not a number": (just(linear(), lif(tau=np.nan)), "node 'n1'.*'tau' is nan"),
+    "IF": (just(linear(), nir.IF(np.ones(2), np.ones(2))), "node 'n1' .IF.: has no leak"),
+    "I": (just(linear(), nir.I(np.ones(2))), "has no leak"),
+    "Threshold": (just(nir.Threshold(np.ones(2)), lif()), "'n0' .*Threshold.*: is a neuron without"),
+    "pool": (just(nir.SumPool2d(np.array([1]), np.array([1]), np.array([0])), lif()), "'n0' .*pooling"),
+    "output behind weights": (just(linear(), lif(), linear()), "'output' .Output.: shows 'n2', a Linear"),
+    "two delays": (
+        two_ways(nir.Delay(np.full(2, 0.001)), nir.Delay(np.full(2, 0.003))),
+        "node 'w[ab]' .* 3 steps late|1 steps late",
+    ),
+    "algebraic loop": (
+        nodes_and_edges(
+            {"lif": lif(), "a": linear(), "b": linear()},
+            [("input", "a"), ("a", "b"), ("b", "a"), ("a", "lif"), ("lif", "output")],
+        ),
+        "node 'a' .Linear.: is in, or behind, a loop without a neuron",
+    ),
+    "graded": (just(linear(), li(), linear(), lif()), "node 'n1' .LI.: never spikes, but feeds 'n2'"),
+    "two outputs": (
+        nodes_and_edges({"lif": lif(), "more": port()[1]}, [*IN_LIF_OUT, ("lif", "more")]),
+        "2 Outputs .'more', 'output'.",
+    ),
+    "two readouts": (
+        nodes_and_edges({"lif": lif(), "li": li()}, [*IN_LIF_OUT, ("lif", "li")]),
+        "'lif' .LIF.: is what the Output shows",
+    ),
+    "dead end": (
+        nodes_and_edges({"lif": lif(), "x": lif()}, [*IN_LIF_OUT, ("input", "x")]),
+        "2 output populations",
+    ),
+    "shapes": (just(linear(3, 2), lif(2)), "node 'n1' .LIF.: takes 2 units, but 'n0' gives 3"),
+    "negative delay": (just(nir.Delay(np.array([0.0, -0.1])), linear(), lif()), "'n0' .Delay.: has a delay of -0.1 s"),
+    "endless delay": (just(nir.Delay(np.array([0.0, 1e9])), linear(), lif()), "'n0' .Delay.: .*are both in seconds"),
+    "into input": (
+        nodes_and_edges({"lif": lif()}, [*IN_LIF_OUT, ("lif", "input")]),
+        "'input' .Input.: receives 'lif'",
+    ),
+    "out of output": (
+        nodes_and_edges({"lif": lif()}, [*IN_LIF_OUT, ("output", "lif")]),
+        "'output' .Output.: feeds 'lif'",
+    ),
+    "huge weights": (just(nir.Linear(np.full((2, 2), 1e300)), lif()), "node 'n1' .LIF.: the weight .* 32 bits"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_means_nothing_here_is_refused_by_name(case: str, tmp_path: Path) -> None:
+    write, message = REFUSED[case]
+    path = write(tmp_path / "g.nir")
+    with pytest.raises(InterchangeError, match=message) as caught:
+        read_nir(path, DT_MS)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_step_as_long_as_a_time_constant_is_refused_for_euler(tmp_path: Path) -> None:
+    path = chain(tmp_path / "g.nir", linear(), cuba(tau_syn=0.002))
+    read_nir(path, NirAssumptions(2.0))
+    with pytest.raises(InterchangeError, match=r"node 'n1' .CubaLIF.: has a tau_syn of 0\.002 s, no longer"):
+        read_nir(path, NirAssumptions(2.0, "euler"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"dt_ms": 0.0}, {"dt_ms": np.nan}, {"hop": "x"}, {"discretisation": "rk4"}, {"synapse": "x"}]
+)
+def test_an_assumption_that_does_not_exist_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InterchangeError, match="--"):
+        NirAssumptions(**wrong)
