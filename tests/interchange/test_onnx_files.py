@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.benchmarks.onnx_export import network_of
 from tests.interchange.test_onnx_float import own_time_constants, single_spikes
 from tests.networks import SHAPES, random_network, random_spikes
 from toolchain.deployment.abilities import StepGraphTarget
@@ -94,7 +95,7 @@ def test_quantised_networks_come_back_exactly(
 @pytest.mark.parametrize("numbers", ["float", "loihi2", "spinnaker1"])
 def test_a_large_network_with_long_delays_takes_little_more_than_its_tensors(numbers: str, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    network = large_network(random, 70, 52, 20)
+    network = network_of({"in": 70, "hidden": 52, "out": 20}, random)
     path = tmp_path / "network.onnx"
     if numbers == "float":
         write_onnx(path, network)
@@ -108,23 +109,3 @@ def test_a_large_network_with_long_delays_takes_little_more_than_its_tensors(num
     # Ten kilobytes of graph weigh more here than in the network of docs/results.md, which has a hundred times as many.
     assert tensors < path.stat().st_size < tensors + 20_000
     onnx.checker.check_model(str(path), full_check=True)
-
-
-def large_network(random: np.random.Generator, n_in: int, n_hidden: int, n_out: int) -> Network:
-    """Recurrent, with 63 slots from 0 to 62."""
-    from toolchain.network import Population, make_projection
-
-    populations = (
-        Population("in", "spike_source", n_in),
-        Population("hidden", "lif", n_hidden),
-        Population("out", "leaky_readout", n_out),
-    )
-    pairs = (
-        ("in", "hidden", n_in, n_hidden),
-        ("hidden", "hidden", n_hidden, n_hidden),
-        ("hidden", "out", n_hidden, n_out),
-    )
-    projections = tuple(
-        make_projection(s, t, random.normal(0, 0.1, (m, n)), random.uniform(0, 62, (m, n))) for s, t, m, n in pairs
-    )
-    return Network(1.0, populations, projections)
