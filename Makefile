@@ -3,12 +3,14 @@
 
 .POSIX:
 .SUFFIXES:
-.PHONY: help setup demo test test-all lint bench bench-genn constraints clean
+.PHONY: help setup demo test test-all kernels lint bench bench-genn constraints clean
 
 RUN = .venv/bin/python -m
 PEERS = 1
 # A process for each core; the tests of a file stay together, for they share what is made once.
 SIDE_BY_SIDE = -n auto --dist loadfile
+# Hundreds of processes are started by the tests; without byte code on disk each compiles all that it imports.
+BYTE_CODE = PYTHONDONTWRITEBYTECODE=
 
 # Runs the set-up with the first Python that really runs: a python3 on PATH may be a pyenv shim that only
 # prints an error. .venv's own comes first since it is there whenever there is nothing to do.
@@ -32,15 +34,19 @@ setup:  ## make .venv; does nothing where it is up to date
 demo: setup  ## train, deploy and validate a small network, then show the report
 	@$(RUN) toolchain.cli.demo
 
-test: lint  ## lint, then all tests but the slow ones: what CI runs
-	@$(RUN) pytest $(SIDE_BY_SIDE) -m 'not slow'
+test: kernels lint  ## lint, then all tests but the slow ones: what CI runs
+	@$(BYTE_CODE) $(RUN) pytest $(SIDE_BY_SIDE) -m 'not slow'
 
-test-all: lint  ## lint and every test, then the core tests on the newest other Python
-	@$(RUN) pytest $(SIDE_BY_SIDE)
+test-all: kernels lint  ## lint and every test, then the core tests on the newest other Python
+	@$(BYTE_CODE) $(RUN) pytest $(SIDE_BY_SIDE)
 	@$(SETUP) --newest
 	@if [ -x .venv-newest/bin/python ]; then \
-	  .venv-newest/bin/python -m pytest $(SIDE_BY_SIDE) -m 'not slow and not lava'; \
+	  $(BYTE_CODE) .venv-newest/bin/python -m pytest $(SIDE_BY_SIDE) -m 'not slow and not lava'; \
 	fi
+
+# Goes on by itself: mypy needs one core alone, and after it all workers would compile the same kernels.
+kernels: setup
+	@$(BYTE_CODE) $(RUN) tests.kernels >/dev/null 2>&1 &
 
 lint: setup  ## ruff and mypy
 	@$(RUN) ruff check

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.no_pictures import no_pictures
 from toolchain.recipe import Recipe, read_recipe
 from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.trainer import prepare, train
@@ -53,7 +55,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, digits_recipe: Recipe)
 
 
 @pytest.fixture
-def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports without their charts, which take as long as the rest of a deployment; tests/report looks at those."""
-    for module in ("charts", "raster"):
-        monkeypatch.setattr(f"toolchain.report.{module}.inline_svg", lambda figure, **about: "")
+def without_pictures() -> Iterator[None]:
+    """Deployments without what takes longer than the rest of them; tests/report and tests/attribution look at that."""
+    with no_pictures():
+        yield

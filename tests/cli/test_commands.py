@@ -14,6 +14,8 @@ import yaml
 from tests.cli.runner import run_cli
 from toolchain.recipe import parse_recipe
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

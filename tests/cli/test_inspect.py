@@ -11,6 +11,7 @@ import pytest
 from hardware_targets.loihi import loihi2
 from tests.cli.runner import run_cli
 from tests.deployment.fakes import FaultyVendor
+from tests.no_pictures import no_pictures
 from toolchain.deployment.abilities import InspectableTarget
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.training.run_folder import RunFolder
@@ -19,7 +20,8 @@ from toolchain.training.run_folder import RunFolder
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory, trained_run: RunFolder) -> Path:
     run = RunFolder(shutil.copytree(trained_run.path, tmp_path_factory.mktemp("deployed") / "run"))
-    return deploy(run, FaultyVendor(), Options(), lambda text: None)[0]
+    with no_pictures():
+        return deploy(run, FaultyVendor(), Options(), lambda text: None)[0]
 
 
 def describe(bundle_folder: Path, *, rows: int) -> str:

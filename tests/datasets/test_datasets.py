@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from toolchain.datasets import Dataset, Samples, load_dataset
+from toolchain.datasets.digits import read_images
 from toolchain.datasets.yin_yang import points
 from toolchain.errors import InputError, RecipeError
 from toolchain.network import Network, NeuronConstants, Population, make_projection
@@ -238,3 +239,10 @@ def test_unknown_tasks_and_options_are_refused_by_name(task: str, options: dict[
     with pytest.raises(RecipeError, match=message) as caught:
         load_dataset(task, options)
     assert "\n" not in str(caught.value)
+
+
+def test_digits_are_read_without_their_file_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another scikit-learn has put the file elsewhere."""
+    monkeypatch.setattr("toolchain.datasets.digits.find_spec", lambda name: None)
+    for found, expected in zip(read_images(), digits(), strict=True):
+        assert np.array_equal(found, expected)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.deployment.fakes import FaultyVendor
+from tests.no_pictures import no_pictures
 from toolchain.deployment.bundle import MANIFEST, read_bundle, replacing
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.errors import BundleError, DelaylineError, InputError
@@ -21,7 +22,8 @@ from toolchain.training.run_folder import RunFolder
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, trained_run: RunFolder) -> Path:
     run = RunFolder(shutil.copytree(trained_run.path, tmp_path_factory.mktemp("deployed") / "run"))
-    return deploy(run, FaultyVendor(), Options(), lambda text: None)[0]
+    with no_pictures():
+        return deploy(run, FaultyVendor(), Options(), lambda text: None)[0]
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from toolchain.errors import InputError, MissingDependencyError, TargetLimitErro
 from toolchain.storage import write_atomically
 from toolchain.training.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 RUNGS = ["float", "rounded_delays", "quantised_weights", "quantised_constants", "emulator", "vendor"]
 
 

@@ -26,6 +26,8 @@ from toolchain.recipe import parse_recipe, read_recipe
 from toolchain.training.run_folder import RunFolder, create_run_folder
 from toolchain.training.trainer import prepare, train
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 RUNGS = ["float", "rounded_delays", "quantised_weights", "quantised_constants", "emulator", "vendor"]
 FIRST_NETWORK = Path(__file__).parents[2] / "docs" / "first_network.md"
 

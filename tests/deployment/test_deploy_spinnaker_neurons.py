@@ -12,6 +12,7 @@ from hardware_targets.spinnaker.emulator import emulate
 from hardware_targets.spinnaker.integer_network import ONE, IntegerNetwork
 from hardware_targets.spinnaker.quantised import SpinnakerQuantised
 from tests.conftest import MODELS
+from tests.no_pictures import no_pictures
 from tests.oracles.arm import needs_arm
 from tests.oracles.spynnaker_board import installed
 from tests.spinnaker.test_network_arm import assert_equals_arm
@@ -64,7 +65,8 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     recipe = read_recipe(MODELS / f"{name}.yaml", overrides)
     run = create_run_folder(tmp_path_factory.mktemp(request.param), recipe)
     train(run, prepare(recipe), threads=1)
-    folder, report = deploy(run, find_target("spinnaker1"), Options(vendor_samples=0), lambda text: None)
+    with no_pictures():
+        folder, report = deploy(run, find_target("spinnaker1"), Options(vendor_samples=0), lambda text: None)
     quantised = read_bundle(folder).quantised
     assert isinstance(quantised, SpinnakerQuantised)
     return Deployed(folder, quantised, report, load_dataset(recipe.dataset.task, recipe.dataset.options).test)

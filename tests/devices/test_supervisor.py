@@ -23,6 +23,8 @@ from toolchain.devices import supervisor
 from toolchain.devices.journal import Journal
 from toolchain.training.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 SAMPLES = 24
 
 

@@ -224,10 +224,10 @@ def test_what_is_missing_for_a_chip_is_said_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.lava
 def test_outputs_of_a_chip_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, spikes = recurrent_network()
+    network, spikes = random_network(7)
     write_lava_folder(network, spikes, None, tmp_path / "lava")
     monkeypatch.setenv("PYTHONPATH", str(write_stand_in(tmp_path / "stand_in")))
-    outputs = run_on_chip(tmp_path / "lava", samples=2, timeout_s=120)
+    outputs = run_on_chip(tmp_path / "lava", samples=spikes.n_samples, timeout_s=120)
     assert outputs.spikes == {}
     np.testing.assert_array_equal(outputs.v["out"], emulate(network, spikes, traces=True).v["out"])
 

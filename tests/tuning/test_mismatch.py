@@ -25,6 +25,8 @@ from toolchain.errors import InputError, NetworkError
 from toolchain.network import Network, Population, make_projection
 from toolchain.spikes import SpikeTrains
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 TARGETS = ("loihi2", "spinnaker1")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import MODELS
+from tests.no_pictures import no_pictures
 from tests.training.test_trainer import assert_same_end
 from tests.tuning.test_tune import BROKEN, quietly
 from toolchain.deployment.bundle import read_bundle
@@ -23,6 +24,8 @@ from toolchain.training.trainer import prepare, train
 from toolchain.tuning.beginning import Settings, first_network, tuned_recipe
 from toolchain.tuning.tune import Request, begin, tune
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 @pytest.fixture(scope="module")
 def learned_taus(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -34,7 +37,8 @@ def learned_taus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     run = create_run_folder(tmp_path_factory.mktemp("taus"), recipe)
     train(run, prepare(recipe))
-    return deploy(run, find_target("spinnaker1"), Options(vendor_samples=0), quietly)[0]
+    with no_pictures():
+        return deploy(run, find_target("spinnaker1"), Options(vendor_samples=0), quietly)[0]
 
 
 def test_constants_of_single_neurons_are_kept_in_a_checkpoint(learned_taus: Path) -> None:

@@ -30,6 +30,8 @@ from toolchain.tuning.beginning import Settings, tuned_recipe
 from toolchain.tuning.record import FILE, read_record
 from toolchain.tuning.tune import Request, Tuned, begin, tune
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 BROKEN = "mismatch,threshold=0.3,dead=0.1,seed=2"
 SHORT = Settings(epochs=2, samples=320)
 

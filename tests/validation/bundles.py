@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from tests.no_pictures import no_pictures
 from toolchain.deployment.deploy import Options, deploy
 from toolchain.deployment.target import find_target
 from toolchain.training.run_folder import RunFolder
@@ -16,9 +17,10 @@ CHIPS = "tests.devices.chips"
 
 
 def deployed(trained: RunFolder, folder: Path, target: str = "loihi2") -> Path:
-    """A bundle of a copy of a run; Lava has not run it."""
+    """A bundle of a copy of a run; Lava has not run it, and its report has no pictures."""
     run = RunFolder(shutil.copytree(trained.path, folder / "run"))
-    return deploy(run, find_target(target), Options(vendor_samples=0), lambda _: None)[0]
+    with no_pictures():
+        return deploy(run, find_target(target), Options(vendor_samples=0), lambda _: None)[0]
 
 
 def validated(bundle: Path, *devices: str, said: list[str] | None = None, **asked: Any) -> Validation:

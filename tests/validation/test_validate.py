@@ -19,6 +19,8 @@ from toolchain.training.run_folder import RunFolder
 from toolchain.validation.gate import Gate, junit
 from toolchain.validation.result import Check, DeviceResult, Validation
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 SAMPLES = 24
 
 
