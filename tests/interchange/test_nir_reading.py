@@ -135,6 +135,8 @@ def test_any_graph_gives_the_spikes_of_its_equations(
     """Under every assumption, spike for spike, later by the latency; a readout's voltage to float32 weights."""
     path = tmp_path / "g.nir"
     nir.write(path, graph)
+    if not any(isinstance(node, (nir.CubaLIF, nir.CubaLI)) for node in graph.nodes.values()):
+        synapse = "pulse"
     network = read_nir(path, NirAssumptions(1.0, discretisation, hop, synapse)).network
     steps = 40
     size = network.of_kind("spike_source")[0].size
@@ -235,6 +237,36 @@ def test_the_step_is_asked_for_with_a_hint(tmp_path: Path) -> None:
         read_nir(path, NirAssumptions())
 
 
+def test_a_step_that_is_not_that_of_the_parameters_is_said(tmp_path: Path) -> None:
+    """As with a file of snnTorch, for steps of 0.1 ms, that is read with the step of its user."""
+    path = chain(tmp_path / "g.nir", linear(), lif(tau=0.0005, r=5.0))
+    assert not any("look like" in s for s in read_nir(path, NirAssumptions(0.1)).assumed)
+    assert any("look like steps of 0.1 ms" in s for s in read_nir(path, DT_MS).assumed)
+    with pytest.raises(InterchangeError, match=r"no decay; w_in or r look like a step of 0\.1 ms: give"):
+        read_nir(path, NirAssumptions(1.0, "euler"))
+
+
+def test_time_constants_that_may_be_milliseconds_are_said(tmp_path: Path) -> None:
+    """tau = 10 for 10 ms is 10 s, that is 10000 steps of 1 ms."""
+    said = read_nir(chain(tmp_path / "ms.nir", linear(), lif(tau=10.0)), DT_MS).assumed
+    assert any(s.startswith("n1: time constants are read as seconds, up to 10 s or 10000 steps") for s in said)
+    assert not any("as seconds" in s for s in read_nir(chain(tmp_path / "s.nir", linear(), lif()), DT_MS).assumed)
+
+
+def test_a_jump_without_a_current_is_refused(tmp_path: Path) -> None:
+    path = chain(tmp_path / "g.nir", linear(), lif())
+    with pytest.raises(InterchangeError, match="has no CubaLIF or CubaLI, so no current that could jump"):
+        read_nir(path, NirAssumptions(1.0, synapse="jump"))
+
+
+def test_a_convolution_is_refused_with_one_remedy(tmp_path: Path) -> None:
+    conv = nir.Conv1d(2, np.ones((1, 1, 1)), 1, 0, 1, 1, np.zeros(1))
+    path = written(tmp_path / "g.nir", {"input": port()[0], "c": conv, "n": lif(), "output": port()[1]},
+                   [("input", "c"), ("c", "n"), ("n", "output")])  # fmt: skip
+    with pytest.raises(InterchangeError, match="is a convolution; write it out as a Linear$"):
+        read_nir(path, DT_MS)
+
+
 def two_ways(one: Any, other: Any) -> Callable[[Path], Path]:
     def write(path: Path) -> Path:
         first, last = port()
@@ -269,7 +301,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "threshold 0": (just(linear(), lif(v_threshold=0.0)), "'n1' .LIF.: has a v_threshold of 0"),
     "tau 0": (just(linear(), lif(tau=0.0)), "'n1' .LIF.: has a tau of 0"),
     "not a number": (just(linear(), lif(tau=np.nan)), "node 'n1'.*'tau' is nan"),
-    "IF": (just(linear(), nir.IF(np.ones(2), np.ones(2))), "node 'n1' .IF.: has no leak"),
+    "IF": (just(linear(), nir.IF(np.ones(2), np.ones(2))), "node 'n1' .IF.: has no leak.*train with LIF$"),
     "I": (just(linear(), nir.I(np.ones(2))), "has no leak"),
     "Threshold": (just(nir.Threshold(np.ones(2)), lif()), "'n0' .*Threshold.*: is a neuron without"),
     "pool": (just(nir.SumPool2d(np.array([1]), np.array([1]), np.array([0])), lif()), "'n0' .*pooling"),

@@ -134,10 +134,15 @@ def _decaying(node: Node, name: str, size: int, dt_s: float, dt_ms: float, assum
     if assume.discretisation == "exponential":
         return milliseconds(seconds)
     if dt_s >= seconds[worst]:
+        looks = step_from_parameters(node)
+        remedy = (
+            "give the tool's own step with --dt-ms, or --discretisation exponential"
+            if looks is None
+            else f"w_in or r look like a step of {looks * 1000:.6g} ms: give the tool's own with --dt-ms"
+        )
         raise node.refuse(
             f"has a {name} of {seconds[worst]:g} s, no longer than a step of {dt_s:g} s, so 1 - dt/tau is no decay; "
-            "give the tool's own "
-            "step with --dt-ms, or --discretisation exponential"
+            + remedy
         )
     found: F64 = -dt_ms / np.log1p(-dt_s / seconds)
     return found
