@@ -263,7 +263,7 @@ def test_a_convolution_is_refused_with_one_remedy(tmp_path: Path) -> None:
     conv = nir.Conv1d(2, np.ones((1, 1, 1)), 1, 0, 1, 1, np.zeros(1))
     path = written(tmp_path / "g.nir", {"input": port()[0], "c": conv, "n": lif(), "output": port()[1]},
                    [("input", "c"), ("c", "n"), ("n", "output")])  # fmt: skip
-    with pytest.raises(InterchangeError, match="is a convolution; write it out as a Linear$"):
+    with pytest.raises(InterchangeError, match=r"is a convolution; write it out as a Linear$"):
         read_nir(path, DT_MS)
 
 

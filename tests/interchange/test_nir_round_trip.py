@@ -224,6 +224,6 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, monkeypatch
     assert_equal(read_nir(path, NirAssumptions()).network, network)
     path.unlink()
     monkeypatch.setattr(writing, "MAX_TOTAL", 144)
-    with pytest.raises(InterchangeError, match="a dense matrix for each slot .* at most 144 can be read again"):
+    with pytest.raises(InterchangeError, match=r"a dense matrix for each slot .* at most 144 can be read again"):
         write_nir(network, path)
     assert not path.exists()
