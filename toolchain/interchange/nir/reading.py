@@ -18,7 +18,7 @@ from toolchain.interchange.nir.folding import NEURONS, PASSING, Folded, fold
 from toolchain.interchange.nir.graph_file import F64, Graph, NirFile, Node, open_nir, plain, read_graph, shown
 from toolchain.interchange.nir.latency import latencies, loops
 from toolchain.interchange.nir.names import population_names
-from toolchain.interchange.nir.neurons import Neurons, one_or_each, read_neurons, step_from_parameters
+from toolchain.interchange.nir.neurons import NO_SYNAPSE, Neurons, one_or_each, read_neurons, step_from_parameters
 from toolchain.interchange.nir.notes import exact_constants, read_notes
 from toolchain.network import Network, Population, Projection, make_projection
 
@@ -333,9 +333,8 @@ class _Reader:
         without = sorted(set(neurons) - set(cuba))
         if without:
             self.assumed.append(
-                f"{_listed(without)}: without a synaptic current; tau_syn is 1/128 of a step, whose current is gone "
-                "after one step, "
-                "and weights are 128 times the file's."
+                f"{_listed(without)}: without a synaptic current; tau_syn is 1/{NO_SYNAPSE:g} of a step, whose current "
+                f"is gone after one step, and weights are {NO_SYNAPSE:g} times the file's."
             )
         scaled = sorted(n for n, found in neurons.items() if found.scaled)
         if scaled:
