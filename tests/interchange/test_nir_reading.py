@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import nir
 import numpy as np
 import pytest
@@ -164,7 +165,7 @@ def test_any_graph_gives_the_spikes_of_its_equations(
 def test_thresholds_of_each_neuron_are_folded_and_said(tmp_path: Path) -> None:
     path = chain(tmp_path / "g.nir", linear(), lif(v_threshold=[0.5, 2.0]))
     found = read_nir(path, DT_MS)
-    weight = linear().weight.T / [0.5, 2.0] * 128
+    weight = linear().weight.T / [0.5, 2.0] * 32
     assert found.network["n1"].threshold == 1.0
     assert np.allclose(found.network.projections[0].weight, weight, rtol=1e-7)
     assert any("n1: thresholds differ" in s for s in found.assumed)
@@ -212,6 +213,20 @@ def test_delays_between_steps_are_kept_and_counted(tmp_path: Path) -> None:
     found = read_nir(chain(tmp_path / "g.nir", nir.Delay(np.array([0.0025, 0.003])), linear(), cuba()), DT_MS)
     assert found.network.projections[0].delay.tolist() == [[2.5, 2.5], [3, 3]]
     assert any(s.startswith("2 delays") for s in found.assumed)
+    near = read_nir(chain(tmp_path / "h.nir", nir.Delay(np.array([0.0021, 0.00299])), linear(), cuba()), DT_MS)
+    assert near.network.projections[0].delay[:, 0] == pytest.approx([2.1, 2.99])
+
+
+def test_ways_of_different_units_keep_their_own_delays(tmp_path: Path) -> None:
+    """Unit 0 by one Delay and unit 1 by another, into one Linear."""
+    first, last = port()
+    nodes = {"input": first, "s0": nir.Scale(np.array([2.0, 0])), "s1": nir.Scale(np.array([0, 3.0]))}
+    nodes |= {"d0": nir.Delay(np.full(2, 0.001)), "d1": nir.Delay(np.full(2, 0.004))}
+    nodes |= {"w": nir.Linear(np.ones((2, 2))), "n": cuba(w_in=4.0), "output": last}
+    edges = [("input", "s0"), ("input", "s1"), ("s0", "d0"), ("s1", "d1"), ("d0", "w"), ("d1", "w"), ("w", "n")]
+    (found,) = read_nir(written(tmp_path / "g.nir", nodes, [*edges, ("n", "output")]), DT_MS).network.projections
+    assert found.delay.tolist() == [[1, 1], [4, 4]]
+    assert found.weight.tolist() == [[2, 2], [3, 3]]
 
 
 def test_delays_in_float32_seconds_are_whole_steps(tmp_path: Path) -> None:
@@ -235,6 +250,29 @@ def test_the_step_is_asked_for_with_a_hint(tmp_path: Path) -> None:
     path = chain(tmp_path / "g.nir", linear(), lif(tau=0.001, r=10.0))
     with pytest.raises(InterchangeError, match=r"step of 0\.1 ms\); give it with --dt-ms"):
         read_nir(path, NirAssumptions())
+
+
+def test_weights_that_lose_digits_or_vanish_are_counted(tmp_path: Path) -> None:
+    """1/3 is none of 32 bits, 1e-50 is 0 there, 0 is no synapse, 2.5 is exact."""
+    path = chain(tmp_path / "g.nir", nir.Linear(np.array([[1 / 3, 1e-50], [0.0, 2.5]])), lif())
+    said = read_nir(path, DT_MS).assumed
+    assert "2 weights were rounded to 32 bits." in said
+    assert "1 weights are too small for 32 bits and became 0." in said
+    assert "1 pairs of neurons with a weight of 0 have no synapse." in said
+
+
+def test_what_nir_may_leave_out_has_its_default_and_the_rest_is_refused(tmp_path: Path) -> None:
+    """w_in is 1 and v_reset 0 in nir; v_leak has none."""
+    path = chain(tmp_path / "g.nir", linear(), cuba(w_in=1.0))
+    whole = read_nir(path, DT_MS).network
+    with h5py.File(path, "r+") as file:
+        del file["node/nodes/n1/w_in"], file["node/nodes/n1/v_reset"]
+    found = read_nir(path, DT_MS).network
+    assert np.array_equal(found.projections[0].weight, whole.projections[0].weight)
+    with h5py.File(path, "r+") as file:
+        del file["node/nodes/n1/v_leak"]
+    with pytest.raises(InterchangeError, match=r"'n1' .CubaLIF.: has no 'v_leak'"):
+        read_nir(path, DT_MS)
 
 
 def test_a_step_that_is_not_that_of_the_parameters_is_said(tmp_path: Path) -> None:
@@ -332,6 +370,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "shapes": (just(linear(3, 2), lif(2)), "node 'n1' .LIF.: takes 2 units, but 'n0' gives 3"),
     "negative delay": (just(nir.Delay(np.array([0.0, -0.1])), linear(), lif()), "'n0' .Delay.: has a delay of -0.1 s"),
+    "too many delays": (just(nir.Delay(np.zeros(3)), linear(), lif()), "'n0' .Delay.: has 3 values for 2 units"),
     "endless delay": (just(nir.Delay(np.array([0.0, 1e9])), linear(), lif()), "'n0' .Delay.: .*are both in seconds"),
     "into input": (
         nodes_and_edges({"lif": lif()}, [*IN_LIF_OUT, ("lif", "input")]),
