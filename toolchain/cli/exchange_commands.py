@@ -58,6 +58,8 @@ def export(name: str, wanted: Wanted, options: Options, json: bool) -> Any:
         raise InputError(f"--lower-scales: is for netx, {format_} holds any scale; leave it out")
     if wanted.states and format_ != "onnx":
         raise InputError(f"--states: is for onnx, {format_} has the states of neurons in its own terms; leave it out")
+    if format_ == "nir" and target is not None:
+        raise InputError(f"--target {target}: nir holds physical units and no integers of a chip; leave it out")
     if target is not None and not quantised and format_ != "netx":
         raise InputError(f"--target {target}: is for --quantised, and the float network has no target; give both")
     path = Path(name)
