@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.oracles.nir_interpreter import Interpreter
 from tests.oracles.reference import simulate
 from toolchain.errors import InterchangeError
-from toolchain.interchange.nir import NirAssumptions, read_nir
+from toolchain.interchange.nir import NirAssumptions, folding, read_nir
 from toolchain.interchange.nir.latency import latencies
 
 DT_MS = NirAssumptions(dt_ms=1.0)
@@ -227,6 +227,36 @@ def test_ways_of_different_units_keep_their_own_delays(tmp_path: Path) -> None:
     (found,) = read_nir(written(tmp_path / "g.nir", nodes, [*edges, ("n", "output")]), DT_MS).network.projections
     assert found.delay.tolist() == [[1, 1], [4, 4]]
     assert found.weight.tolist() == [[2, 2], [3, 3]]
+
+
+def test_a_scale_of_zero_cuts_a_connection(tmp_path: Path) -> None:
+    """Behind weights too: what is cut has no synapse, and its delay is no second one for the pair."""
+    first, last = port()
+    cut, late = nir.Scale(np.array([0.0, 1.0])), nir.Delay(np.full(2, 0.003))
+    nodes = {"input": first, "w": linear(), "cut": cut, "late": late, "v": nir.Linear(np.eye(2)), "n": cuba()}
+    edges = [("input", "w"), ("w", "cut"), ("cut", "late"), ("late", "n"), ("input", "v"), ("v", "n"), ("n", "output")]
+    nodes["w"], nodes["v"] = nir.Linear(np.ones((2, 2))), nir.Linear(np.array([[1.0, 1.0], [0.0, 0.0]]))
+    (found,) = read_nir(written(tmp_path / "g.nir", nodes | {"output": last}, edges), DT_MS).network.projections
+    assert found.delay.tolist() == [[0, 3], [0, 3]]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "middle", "message"),
+    [
+        ("MAX_ENTRIES", 8, (linear(3, 3), cuba(3)), "'n1' .CubaLIF.: receives 3 x 3 pairs of units; at most 8"),
+        ("MAX_ENTRIES", 8, (linear(1, 3), linear(3, 1), cuba(3)), "'n1' .Linear.: .*3 to 3 units: too much to fold"),
+        ("MAX_WORK", 35, (nir.Delay(np.arange(3) * 1e-3), linear(1, 3), linear(4, 1), linear(1, 4), cuba(1)),
+         "'n2' .Linear.: follows weights with 3 delays, 3 to 4 units: too much"),
+    ],
+)  # fmt: skip
+def test_what_would_take_too_much_is_refused_before(
+    limit: str, value: int, middle: tuple[Any, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = chain(tmp_path / "g.nir", *middle, n=3)
+    read_nir(path, DT_MS)
+    monkeypatch.setattr(folding, limit, value)
+    with pytest.raises(InterchangeError, match=message):
+        read_nir(path, DT_MS)
 
 
 def test_delays_in_float32_seconds_are_whole_steps(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ for euler. Its gain is g = (tau_syn'/dt)(1 - b), so V = v in every step if
 
     w = W R w_in c / g        that is  W R w_in dt/tau_syn'  for pulse
 
-LIF and LI have no current that lasts: tau_syn' = dt/32 has the decay exp(-32) = 1e-14, nothing beside 32 bits and 0 in
-the integers of any chip, and a gain of 2^-5 but for that, so that w = 32 W R. A longer tau_syn would last; a shorter one
-costs SpiNNaker, which has 15 bits behind the point for it (dt/128 is 2.3 % off at steps of 0.1 ms) and currents below 2^16.
+LIF and LI have no current that lasts: tau_syn' = dt/32 has the decay exp(-32) = 1e-14, nothing beside 32 bits and 0
+in the integers of any chip, and a gain of 2^-5 but for that, so that w = 32 W R. A longer tau_syn would last; a shorter
+one costs SpiNNaker, which has 15 bits behind the point for it (dt/128 is 2.3 % off at steps of 0.1 ms) and currents
+below 2^16.
 
 Source: nir 1.0.8, ``ir/neuron.py``; design, law 2.
 """
