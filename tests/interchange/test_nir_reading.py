@@ -400,6 +400,19 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "shapes": (just(linear(3, 2), lif(2)), "node 'n1' .LIF.: takes 2 units, but 'n0' gives 3"),
     "negative delay": (just(nir.Delay(np.array([0.0, -0.1])), linear(), lif()), "'n0' .Delay.: has a delay of -0.1 s"),
+    "two ways in": (
+        nodes_and_edges(
+            {
+                "g": nir.NIRGraph(
+                    {"a": port()[0], "b": port()[0], "n": lif(), "o": port()[1]},
+                    [("a", "n"), ("b", "n"), ("n", "o")],
+                    type_check=False,
+                )
+            },
+            [("input", "g"), ("g", "output")],
+        ),
+        "edge 'input' -> 'g': there are 2 ways into the graph 'g'; must be 1",
+    ),
     "too many delays": (just(nir.Delay(np.zeros(3)), linear(), lif()), "'n0' .Delay.: has 3 values for 2 units"),
     "endless delay": (just(nir.Delay(np.array([0.0, 1e9])), linear(), lif()), "'n0' .Delay.: .*are both in seconds"),
     "into input": (
