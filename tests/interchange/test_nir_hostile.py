@@ -310,6 +310,13 @@ def test_a_slot_in_metadata_that_is_not_the_graphs_is_not_believed(path: Path) -
     assert read.slots()[pre, post] == projection.slots()[pre, post]
 
 
+def test_a_time_constant_that_was_changed_a_little_is_the_graphs(path: Path) -> None:
+    """By 1e-12: more than seconds and back may cost, less than anybody sees."""
+    with h5py.File(path, "r+") as file:
+        file["node/nodes/a/tau_mem"][...] = 0.02 * (1 + 1e-12)
+    assert read_nir(path, DT).network["a"].tau_mem_ms == pytest.approx(20 * (1 + 1e-12), rel=1e-15)
+
+
 def test_another_step_than_that_of_the_metadata_is_said(path: Path) -> None:
     assert read_nir(path, DT).assumed == ()
     found = read_nir(path, NirAssumptions(dt_ms=0.5))

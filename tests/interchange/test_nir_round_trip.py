@@ -165,6 +165,14 @@ def test_an_output_population_of_the_name_of_a_node_keeps_its_name(tmp_path: Pat
     assert {p.name for p in read_nir(path, NirAssumptions(dt_ms=1.0)).network.populations} == set(names)
 
 
+def test_what_a_source_has_and_does_not_use_comes_back(tmp_path: Path) -> None:
+    """An Input has a shape alone; metadata hold the rest."""
+    populations = (Population("in", "spike_source", 1, 3.0, 4.0, 2.0), Population("out", "leaky_readout", 1))
+    network = Network(1.0, populations, (make_projection("in", "out", np.ones((1, 1))),))
+    write_nir(network, tmp_path / "n.nir")
+    assert_equal(read_nir(tmp_path / "n.nir", NirAssumptions()).network, network)
+
+
 @every_shape
 def test_the_same_network_is_the_same_file_to_the_byte(shape: str, tmp_path: Path) -> None:
     network = random_network(shape, np.random.default_rng(3))
