@@ -316,7 +316,7 @@ def test_a_time_constant_that_was_changed_a_little_is_the_graphs(path: Path) -> 
     with h5py.File(path, "r+") as file:
         file["node/nodes/a/tau_mem"][...] *= 1 + 1e-12
     found = read_nir(path, DT).network["a"].tau_mem_ms
-    assert np.ravel(found)[0] / np.ravel(whole)[0] - 1 == pytest.approx(1e-12, rel=1e-2)
+    assert np.ravel(found)[0] / np.ravel(whole)[0] - 1 == pytest.approx(1e-12, abs=1e-14)
 
 
 def test_another_step_than_that_of_the_metadata_is_said(path: Path) -> None:
