@@ -127,6 +127,20 @@ def test_netx_is_written_with_the_integers_of_loihi(cli: Cli) -> None:
     assert "--format netx: is of Loihi, and spinnaker1 writes none" in other.err
 
 
+def test_nir_goes_out_and_comes_back_as_it_was(cli: Cli) -> None:
+    out = cli("export", RUN, "--format", "nir", "--json")
+    assert out.code == 0, out.err
+    back = cli("import", json.loads(out.out)["file"], "--recipe", "sequence", *SETS, "--json")
+    assert back.code == 0, back.err
+    content = json.loads(back.out)
+    assert (content["format"], content["assumed"]) == ("nir", [])
+    before, after = (load_network(Path(r, "checkpoints/best.safetensors")) for r in (RUN, content["run"]))
+    assert before.describe() == after.describe()
+    for ours, theirs in zip(before.projections, after.projections, strict=True):
+        assert np.array_equal(ours.weight, theirs.weight)
+        assert np.array_equal(ours.delay, theirs.delay)
+
+
 def test_what_cannot_be_meant_is_one_line(cli: Cli) -> None:
     cli("export", RUN)
     file = f"{RUN}/sequence.onnx"
@@ -136,6 +150,7 @@ def test_what_cannot_be_meant_is_one_line(cli: Cli) -> None:
         (("export", RUN, "--target", "loihi2"), "--target loihi2: is for --quantised"),
         (("export", RUN, "--format", "nir", "--states"), "--states: is for onnx"),
         (("export", RUN, "--format", "nir", "--quantised"), "--format nir: holds physical units"),
+        (("export", RUN, "--format", "nir", "--target", "loihi2"), "--target loihi2: nir holds physical units"),
         (("export", "absent"), "run folder absent does not exist"),
         (("export", RUN, "--lower-scales"), "--lower-scales: is for netx"),
         (("import", file, "--recipe", "sequence", "--name", "input=In"), "--name is for mlgenn, and this is onnx"),

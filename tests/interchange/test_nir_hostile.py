@@ -297,6 +297,50 @@ def test_metadata_that_contradict_the_graph_are_not_believed(path: Path) -> None
         assert any(f"synapses {name} contradict" in s for s in found.assumed)
 
 
+def test_a_slot_in_metadata_that_is_not_the_graphs_is_not_believed(path: Path) -> None:
+    """One synapse a step later, and nothing else."""
+    whole = read_nir(path, DT).network
+    projection = next(p for p in whole.projections if p.name == "in->a")
+    pre, post = np.argwhere(projection.weight != 0)[0]
+    with h5py.File(path, "r+") as file:
+        file["node/metadata/arrays/in->a.delay"][pre, post] += 1
+    found = read_nir(path, DT)
+    assert any("synapses in->a contradict" in s for s in found.assumed)
+    read = next(p for p in found.network.projections if p.name == "in->a")
+    assert read.slots()[pre, post] == projection.slots()[pre, post]
+
+
+def test_a_time_constant_that_was_changed_a_little_is_the_graphs(path: Path) -> None:
+    """By 1e-12: more than seconds and back may cost, less than anybody sees."""
+    whole = read_nir(path, DT).network["a"].tau_mem_ms
+    with h5py.File(path, "r+") as file:
+        file["node/nodes/a/tau_mem"][...] *= 1 + 1e-12
+    found = read_nir(path, DT).network["a"].tau_mem_ms
+    assert np.ravel(found)[0] / np.ravel(whole)[0] - 1 == pytest.approx(1e-12, abs=1e-14)
+
+
+def test_another_step_than_that_of_the_metadata_is_said(path: Path) -> None:
+    assert read_nir(path, DT).assumed == ()
+    found = read_nir(path, NirAssumptions(dt_ms=0.5))
+    assert found.network.dt_ms == 0.5
+    assert any("0.5 ms long as asked for, though the file was written for 1 ms" in s for s in found.assumed)
+
+
+def test_delays_below_zero_in_metadata_are_not_believed(path: Path) -> None:
+    """-0.3 is slot 0 as the graph has it, and no delay."""
+    whole = read_nir(path, DT).network
+    with h5py.File(path, "r+") as file:
+        held = file["node/metadata/arrays/in->a.delay"]
+        read = held[...]
+        read[np.rint(read) == 0] = -0.3
+        held[...] = read
+    assert np.any(read < 0)
+    found = read_nir(path, DT)
+    assert any("synapses in->a contradict" in s for s in found.assumed)
+    ours, theirs = (next(p for p in n.projections if p.name == "in->a") for n in (whole, found.network))
+    assert np.array_equal(ours.slots()[ours.weight != 0], theirs.slots()[ours.weight != 0])
+
+
 @fuzz
 @given(data=st.data())
 def test_data_files_with_flipped_bytes_too(data: st.DataObject, tmp_path: Path) -> None:

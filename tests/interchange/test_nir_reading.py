@@ -2,62 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import nir
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.interchange.nir_graphs import chain, cuba, lif, linear, port, written
 from tests.oracles.nir_interpreter import Interpreter
 from tests.oracles.reference import simulate
 from toolchain.errors import InterchangeError
-from toolchain.interchange.nir import NirAssumptions, read_nir
+from toolchain.interchange.nir import NirAssumptions, folding, read_nir
 from toolchain.interchange.nir.latency import latencies
 
 DT_MS = NirAssumptions(dt_ms=1.0)
 quick = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-Edges = Sequence[tuple[str, str]]
-
-
-def lif(n: int = 2, **other: Any) -> nir.LIF:
-    values = {"tau": 0.01, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0} | other
-    return nir.LIF(**{k: np.broadcast_to(np.asarray(v, dtype=np.float64), n).copy() for k, v in values.items()})
-
-
-def cuba(n: int = 2, **other: Any) -> nir.CubaLIF:
-    values = {"tau_mem": 0.01, "tau_syn": 0.004, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0}
-    values |= {"w_in": 1.0} | other
-    return nir.CubaLIF(**{k: np.broadcast_to(np.asarray(v, dtype=np.float64), n).copy() for k, v in values.items()})
-
-
-def li(n: int = 2) -> nir.LI:
-    return nir.LI(tau=np.full(n, 0.02), r=np.ones(n), v_leak=np.zeros(n))
-
-
-def linear(post: int = 2, pre: int = 2, seed: int = 0, mean: float = 1.0) -> nir.Linear:
-    return nir.Linear(np.random.default_rng(seed).normal(mean, 0.5, (post, pre)))
-
-
-def port(n: int = 2) -> tuple[nir.Input, nir.Output]:
-    return nir.Input(input_type=np.array([n])), nir.Output(output_type=np.array([n]))
-
-
-def written(path: Path, nodes: dict[str, Any], edges: Edges, check: bool = False) -> Path:
-    nir.write(path, nir.NIRGraph(nodes=nodes, edges=list(edges), type_check=check))
-    return path
-
-
-def chain(path: Path, *middle: Any, n: int = 2) -> Path:
-    """input -> n0 -> n1 ... -> output"""
-    first, last = port(n)
-    names = ["input", *(f"n{i}" for i in range(len(middle))), "output"]
-    nodes = dict(zip(names, (first, *middle, last), strict=True))
-    return written(path, nodes, list(itertools.pairwise(names)))
 
 
 @st.composite
@@ -135,6 +98,8 @@ def test_any_graph_gives_the_spikes_of_its_equations(
     """Under every assumption, spike for spike, later by the latency; a readout's voltage to float32 weights."""
     path = tmp_path / "g.nir"
     nir.write(path, graph)
+    if not any(isinstance(node, (nir.CubaLIF, nir.CubaLI)) for node in graph.nodes.values()):
+        synapse = "pulse"
     network = read_nir(path, NirAssumptions(1.0, discretisation, hop, synapse)).network
     steps = 40
     size = network.of_kind("spike_source")[0].size
@@ -162,7 +127,7 @@ def test_any_graph_gives_the_spikes_of_its_equations(
 def test_thresholds_of_each_neuron_are_folded_and_said(tmp_path: Path) -> None:
     path = chain(tmp_path / "g.nir", linear(), lif(v_threshold=[0.5, 2.0]))
     found = read_nir(path, DT_MS)
-    weight = linear().weight.T / [0.5, 2.0] * 128
+    weight = linear().weight.T / [0.5, 2.0] * 32
     assert found.network["n1"].threshold == 1.0
     assert np.allclose(found.network.projections[0].weight, weight, rtol=1e-7)
     assert any("n1: thresholds differ" in s for s in found.assumed)
@@ -210,6 +175,50 @@ def test_delays_between_steps_are_kept_and_counted(tmp_path: Path) -> None:
     found = read_nir(chain(tmp_path / "g.nir", nir.Delay(np.array([0.0025, 0.003])), linear(), cuba()), DT_MS)
     assert found.network.projections[0].delay.tolist() == [[2.5, 2.5], [3, 3]]
     assert any(s.startswith("2 delays") for s in found.assumed)
+    near = read_nir(chain(tmp_path / "h.nir", nir.Delay(np.array([0.0021, 0.00299])), linear(), cuba()), DT_MS)
+    assert near.network.projections[0].delay[:, 0] == pytest.approx([2.1, 2.99])
+
+
+def test_ways_of_different_units_keep_their_own_delays(tmp_path: Path) -> None:
+    """Unit 0 by one Delay and unit 1 by another, into one Linear."""
+    first, last = port()
+    nodes = {"input": first, "s0": nir.Scale(np.array([2.0, 0])), "s1": nir.Scale(np.array([0, 3.0]))}
+    nodes |= {"d0": nir.Delay(np.full(2, 0.001)), "d1": nir.Delay(np.full(2, 0.004))}
+    nodes |= {"w": nir.Linear(np.ones((2, 2))), "n": cuba(w_in=4.0), "output": last}
+    edges = [("input", "s0"), ("input", "s1"), ("s0", "d0"), ("s1", "d1"), ("d0", "w"), ("d1", "w"), ("w", "n")]
+    (found,) = read_nir(written(tmp_path / "g.nir", nodes, [*edges, ("n", "output")]), DT_MS).network.projections
+    assert found.delay.tolist() == [[1, 1], [4, 4]]
+    assert found.weight.tolist() == [[2, 2], [3, 3]]
+
+
+def test_a_scale_of_zero_cuts_a_connection(tmp_path: Path) -> None:
+    """Behind weights too: what is cut has no synapse, and its delay is no second one for the pair."""
+    first, last = port()
+    cut, late = nir.Scale(np.array([0.0, 1.0])), nir.Delay(np.full(2, 0.003))
+    nodes = {"input": first, "w": linear(), "cut": cut, "late": late, "v": nir.Linear(np.eye(2)), "n": cuba()}
+    edges = [("input", "w"), ("w", "cut"), ("cut", "late"), ("late", "n"), ("input", "v"), ("v", "n"), ("n", "output")]
+    nodes["w"], nodes["v"] = nir.Linear(np.ones((2, 2))), nir.Linear(np.array([[1.0, 1.0], [0.0, 0.0]]))
+    (found,) = read_nir(written(tmp_path / "g.nir", nodes | {"output": last}, edges), DT_MS).network.projections
+    assert found.delay.tolist() == [[0, 3], [0, 3]]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "middle", "message"),
+    [
+        ("MAX_ENTRIES", 8, (linear(3, 3), cuba(3)), "'n1' .CubaLIF.: receives 3 x 3 pairs of units; at most 8"),
+        ("MAX_ENTRIES", 8, (linear(1, 3), linear(3, 1), cuba(3)), "'n1' .Linear.: .*3 to 3 units: too much to fold"),
+        ("MAX_WORK", 35, (nir.Delay(np.arange(3) * 1e-3), linear(1, 3), linear(4, 1), linear(1, 4), cuba(1)),
+         "'n2' .Linear.: follows weights with 3 delays, 3 to 4 units: too much"),
+    ],
+)  # fmt: skip
+def test_what_would_take_too_much_is_refused_before(
+    limit: str, value: int, middle: tuple[Any, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = chain(tmp_path / "g.nir", *middle, n=3)
+    read_nir(path, DT_MS)
+    monkeypatch.setattr(folding, limit, value)
+    with pytest.raises(InterchangeError, match=message):
+        read_nir(path, DT_MS)
 
 
 def test_delays_in_float32_seconds_are_whole_steps(tmp_path: Path) -> None:
@@ -235,104 +244,54 @@ def test_the_step_is_asked_for_with_a_hint(tmp_path: Path) -> None:
         read_nir(path, NirAssumptions())
 
 
-def two_ways(one: Any, other: Any) -> Callable[[Path], Path]:
-    def write(path: Path) -> Path:
-        first, last = port()
-        nodes = {"input": first, "a": one, "b": other, "wa": linear(), "wb": linear(), "lif": lif(), "output": last}
-        edges = [
-            ("input", "a"),
-            ("input", "b"),
-            ("a", "wa"),
-            ("b", "wb"),
-            ("wa", "lif"),
-            ("wb", "lif"),
-            ("lif", "output"),
-        ]
-        return written(path, nodes, edges)
-
-    return write
+def test_weights_that_lose_digits_or_vanish_are_counted(tmp_path: Path) -> None:
+    """1/3 is none of 32 bits, 1e-50 is 0 there, 0 is no synapse, 2.5 is exact."""
+    path = chain(tmp_path / "g.nir", nir.Linear(np.array([[1 / 3, 1e-50], [0.0, 2.5]])), lif())
+    said = read_nir(path, DT_MS).assumed
+    assert "2 weights were rounded to 32 bits." in said
+    assert "1 weights are too small for 32 bits and became 0." in said
+    assert "1 pairs of neurons with a weight of 0 have no synapse." in said
 
 
-def nodes_and_edges(nodes: dict[str, Any], edges: Edges) -> Callable[[Path], Path]:
-    return lambda path: written(path, {"input": port()[0], "output": port()[1]} | nodes, edges)
-
-
-def just(*middle: Any) -> Callable[[Path], Path]:
-    return lambda path: chain(path, *middle)
-
-
-IN_LIF_OUT = [("input", "lif"), ("lif", "output")]
-REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "bias": (just(nir.Affine(np.ones((2, 2)), np.array([0, 0.5])), lif()), "node 'n0' .Affine.: has a bias of 0.5"),
-    "leak": (just(linear(), lif(v_leak=[0.0, 0.1])), "node 'n1' .LIF.: has a v_leak of 0.1"),
-    "reset": (just(linear(), cuba(v_reset=-1.0)), "node 'n1' .CubaLIF.: has a v_reset of -1"),
-    "threshold 0": (just(linear(), lif(v_threshold=0.0)), "'n1' .LIF.: has a v_threshold of 0"),
-    "tau 0": (just(linear(), lif(tau=0.0)), "'n1' .LIF.: has a tau of 0"),
-    "not a number": (just(linear(), lif(tau=np.nan)), "node 'n1'.*'tau' is nan"),
-    "IF": (just(linear(), nir.IF(np.ones(2), np.ones(2))), "node 'n1' .IF.: has no leak"),
-    "I": (just(linear(), nir.I(np.ones(2))), "has no leak"),
-    "Threshold": (just(nir.Threshold(np.ones(2)), lif()), "'n0' .*Threshold.*: is a neuron without"),
-    "pool": (just(nir.SumPool2d(np.array([1]), np.array([1]), np.array([0])), lif()), "'n0' .*pooling"),
-    "output behind weights": (just(linear(), lif(), linear()), "'output' .Output.: shows 'n2', a Linear"),
-    "two delays": (
-        two_ways(nir.Delay(np.full(2, 0.001)), nir.Delay(np.full(2, 0.003))),
-        "node 'w[ab]' .* 3 steps late|1 steps late",
-    ),
-    "algebraic loop": (
-        nodes_and_edges(
-            {"lif": lif(), "a": linear(), "b": linear()},
-            [("input", "a"), ("a", "b"), ("b", "a"), ("a", "lif"), ("lif", "output")],
-        ),
-        "node 'a' .Linear.: is in, or behind, a loop without a neuron",
-    ),
-    "graded": (just(linear(), li(), linear(), lif()), "node 'n1' .LI.: never spikes, but feeds 'n2'"),
-    "two outputs": (
-        nodes_and_edges({"lif": lif(), "more": port()[1]}, [*IN_LIF_OUT, ("lif", "more")]),
-        "2 Outputs .'more', 'output'.",
-    ),
-    "two readouts": (
-        nodes_and_edges({"lif": lif(), "li": li()}, [*IN_LIF_OUT, ("lif", "li")]),
-        "'lif' .LIF.: is what the Output shows",
-    ),
-    "dead end": (
-        nodes_and_edges({"lif": lif(), "x": lif()}, [*IN_LIF_OUT, ("input", "x")]),
-        "2 output populations",
-    ),
-    "shapes": (just(linear(3, 2), lif(2)), "node 'n1' .LIF.: takes 2 units, but 'n0' gives 3"),
-    "negative delay": (just(nir.Delay(np.array([0.0, -0.1])), linear(), lif()), "'n0' .Delay.: has a delay of -0.1 s"),
-    "endless delay": (just(nir.Delay(np.array([0.0, 1e9])), linear(), lif()), "'n0' .Delay.: .*are both in seconds"),
-    "into input": (
-        nodes_and_edges({"lif": lif()}, [*IN_LIF_OUT, ("lif", "input")]),
-        "'input' .Input.: receives 'lif'",
-    ),
-    "out of output": (
-        nodes_and_edges({"lif": lif()}, [*IN_LIF_OUT, ("output", "lif")]),
-        "'output' .Output.: feeds 'lif'",
-    ),
-    "huge weights": (just(nir.Linear(np.full((2, 2), 1e300)), lif()), "node 'n1' .LIF.: the weight .* 32 bits"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_means_nothing_here_is_refused_by_name(case: str, tmp_path: Path) -> None:
-    write, message = REFUSED[case]
-    path = write(tmp_path / "g.nir")
-    with pytest.raises(InterchangeError, match=message) as caught:
+def test_what_nir_may_leave_out_has_its_default_and_the_rest_is_refused(tmp_path: Path) -> None:
+    """w_in is 1 and v_reset 0 in nir; v_leak has none."""
+    path = chain(tmp_path / "g.nir", linear(), cuba(w_in=1.0))
+    whole = read_nir(path, DT_MS).network
+    with h5py.File(path, "r+") as file:
+        del file["node/nodes/n1/w_in"], file["node/nodes/n1/v_reset"]
+    found = read_nir(path, DT_MS).network
+    assert np.array_equal(found.projections[0].weight, whole.projections[0].weight)
+    with h5py.File(path, "r+") as file:
+        del file["node/nodes/n1/v_leak"]
+    with pytest.raises(InterchangeError, match=r"'n1' .CubaLIF.: has no 'v_leak'"):
         read_nir(path, DT_MS)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
-def test_a_step_as_long_as_a_time_constant_is_refused_for_euler(tmp_path: Path) -> None:
-    path = chain(tmp_path / "g.nir", linear(), cuba(tau_syn=0.002))
-    read_nir(path, NirAssumptions(2.0))
-    with pytest.raises(InterchangeError, match=r"node 'n1' .CubaLIF.: has a tau_syn of 0\.002 s, no longer"):
-        read_nir(path, NirAssumptions(2.0, "euler"))
+def test_a_step_that_is_not_that_of_the_parameters_is_said(tmp_path: Path) -> None:
+    """As with a file of snnTorch, for steps of 0.1 ms, that is read with the step of its user."""
+    path = chain(tmp_path / "g.nir", linear(), lif(tau=0.0005, r=5.0))
+    assert not any("look like" in s for s in read_nir(path, NirAssumptions(0.1)).assumed)
+    assert any("look like steps of 0.1 ms" in s for s in read_nir(path, DT_MS).assumed)
+    with pytest.raises(InterchangeError, match=r"no decay; w_in or r look like a step of 0\.1 ms: give"):
+        read_nir(path, NirAssumptions(1.0, "euler"))
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"dt_ms": 0.0}, {"dt_ms": np.nan}, {"hop": "x"}, {"discretisation": "rk4"}, {"synapse": "x"}]
-)
-def test_an_assumption_that_does_not_exist_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InterchangeError, match="--"):
-        NirAssumptions(**wrong)
+def test_time_constants_that_may_be_milliseconds_are_said(tmp_path: Path) -> None:
+    """tau = 10 for 10 ms is 10 s, that is 10000 steps of 1 ms."""
+    said = read_nir(chain(tmp_path / "ms.nir", linear(), lif(tau=10.0)), DT_MS).assumed
+    assert any(s.startswith("n1: time constants are read as seconds, up to 10 s or 10000 steps") for s in said)
+    assert not any("as seconds" in s for s in read_nir(chain(tmp_path / "s.nir", linear(), lif()), DT_MS).assumed)
+
+
+def test_a_jump_without_a_current_is_refused(tmp_path: Path) -> None:
+    path = chain(tmp_path / "g.nir", linear(), lif())
+    with pytest.raises(InterchangeError, match="has no CubaLIF or CubaLI, so no current that could jump"):
+        read_nir(path, NirAssumptions(1.0, synapse="jump"))
+
+
+def test_a_convolution_is_refused_with_one_remedy(tmp_path: Path) -> None:
+    conv = nir.Conv1d(2, np.ones((1, 1, 1)), 1, 0, 1, 1, np.zeros(1))
+    path = written(tmp_path / "g.nir", {"input": port()[0], "c": conv, "n": lif(), "output": port()[1]},
+                   [("input", "c"), ("c", "n"), ("n", "output")])  # fmt: skip
+    with pytest.raises(InterchangeError, match=r"is a convolution; write it out as a Linear$"):
+        read_nir(path, DT_MS)

@@ -17,7 +17,7 @@ from tests.networks import SHAPES, random_network
 from tests.oracles.nir_interpreter import Interpreter
 from tests.oracles.reference import simulate
 from toolchain.errors import InterchangeError
-from toolchain.interchange.nir import NirAssumptions, read_nir, write_nir
+from toolchain.interchange.nir import NirAssumptions, graph_file, read_nir, write_nir, writing
 from toolchain.network import Network, Population, make_projection
 
 quick = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -165,6 +165,14 @@ def test_an_output_population_of_the_name_of_a_node_keeps_its_name(tmp_path: Pat
     assert {p.name for p in read_nir(path, NirAssumptions(dt_ms=1.0)).network.populations} == set(names)
 
 
+def test_what_a_source_has_and_does_not_use_comes_back(tmp_path: Path) -> None:
+    """An Input has a shape alone; metadata hold the rest."""
+    populations = (Population("in", "spike_source", 1, 3.0, 4.0, 2.0), Population("out", "leaky_readout", 1))
+    network = Network(1.0, populations, (make_projection("in", "out", np.ones((1, 1))),))
+    write_nir(network, tmp_path / "n.nir")
+    assert_equal(read_nir(tmp_path / "n.nir", NirAssumptions()).network, network)
+
+
 @every_shape
 def test_the_same_network_is_the_same_file_to_the_byte(shape: str, tmp_path: Path) -> None:
     network = random_network(shape, np.random.default_rng(3))
@@ -205,4 +213,25 @@ def test_what_nir_cannot_say_is_refused_by_name(tmp_path: Path) -> None:
     tiny = Population("out", "leaky_readout", 1, tau_syn_ms=1e-322)
     with pytest.raises(InterchangeError, match="out: tau_syn of neuron 0 would be 0"):
         write_nir(Network(1.0, (source, tiny), edges[:0]), path)
+    long = Population("x" * 101, "lif", 1)
+    edges = (make_projection("in", long.name, one), make_projection(long.name, "out", one))
+    with pytest.raises(InterchangeError, match="has a name of 101 characters, at most 100"):
+        write_nir(Network(1.0, (source, long, out), edges), path)
+    assert not path.exists()
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each slot in use is a dense matrix: 3 x 4 weights in 12 slots are 144 numbers, and the rest some more."""
+    weight = np.ones((3, 4))
+    populations = (Population("in", "spike_source", 3), Population("out", "leaky_readout", 4))
+    network = Network(1.0, populations, (make_projection("in", "out", weight, np.arange(12.0).reshape(3, 4)),))
+    path = tmp_path / "n.nir"
+    monkeypatch.setattr(writing, "MAX_TOTAL", 300)
+    monkeypatch.setattr(graph_file, "MAX_TOTAL", 300)
+    write_nir(network, path)
+    assert_equal(read_nir(path, NirAssumptions()).network, network)
+    path.unlink()
+    monkeypatch.setattr(writing, "MAX_TOTAL", 144)
+    with pytest.raises(InterchangeError, match=r"a dense matrix for each slot .* at most 144 can be read again"):
+        write_nir(network, path)
     assert not path.exists()

@@ -191,6 +191,8 @@ def test_equal_time_constants_are_the_limit_of_unequal_ones() -> None:
     alpha = np.exp([-1 / 10, -1 / 10])
     equal, near = adjoint_coupling(alpha, np.exp([-1 / 10, -1 / 10.0001]))
     assert equal == pytest.approx(near, rel=1e-4)
+    # A chip's integers may have a decay of 0, a synapse without memory: tau_mem / (tau_mem - 0) * (alpha - 0).
+    assert adjoint_coupling(alpha, np.zeros(2)) == pytest.approx(alpha)
     network = Network(
         1.0,
         (Population("in", "spike_source", 2), Population("out", "leaky_readout", 2, 10.0, 10.0)),

@@ -58,6 +58,8 @@ def export(name: str, wanted: Wanted, options: Options, json: bool) -> Any:
         raise InputError(f"--lower-scales: is for netx, {format_} holds any scale; leave it out")
     if wanted.states and format_ != "onnx":
         raise InputError(f"--states: is for onnx, {format_} has the states of neurons in its own terms; leave it out")
+    if format_ == "nir" and target is not None:
+        raise InputError(f"--target {target}: nir holds physical units and no integers of a chip; leave it out")
     if target is not None and not quantised and format_ != "netx":
         raise InputError(f"--target {target}: is for --quantised, and the float network has no target; give both")
     path = Path(name)
@@ -130,7 +132,7 @@ def _write(found: Exported, wanted: Wanted, path: Path) -> list[str]:
         counted = (
             (
                 written.delays_rounded,
-                "delays are no whole slots: rounded half to even in the graph, as they are in the metadata",
+                "delays are no whole slots: the graph has them rounded half to even, as at use, metadata as they are",
             ),
             (written.weights_zero, "synapses of weight 0 are in the metadata alone"),
         )

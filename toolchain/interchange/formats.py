@@ -92,10 +92,12 @@ def read_network(path: Path, recipe: Recipe, assume: Assumptions) -> Read:
     if kind == "onnx":
         return _from_onnx(path)
     if kind == "nir":
-        from toolchain.interchange.nir import NirAssumptions, read_nir
+        from toolchain.interchange.nir import NirAssumptions
+        from toolchain.interchange.nir.isolated import read_nir_isolated
 
         given = {key: getattr(assume, key) for key in ("dt_ms", "discretisation", "hop", "synapse")}
-        return Read(read_nir(path, NirAssumptions(**{k: v for k, v in given.items() if v is not None})), kind)
+        assumptions = NirAssumptions(**{k: v for k, v in given.items() if v is not None})
+        return Read(read_nir_isolated(path, assumptions), kind)
     from toolchain.interchange.mlgenn import read_mlgenn
 
     return Read(read_mlgenn(path, _with_sizes(recipe), epoch=assume.epoch, names=assume.names), kind)

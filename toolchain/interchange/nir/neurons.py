@@ -12,8 +12,10 @@ for euler. Its gain is g = (tau_syn'/dt)(1 - b), so V = v in every step if
 
     w = W R w_in c / g        that is  W R w_in dt/tau_syn'  for pulse
 
-LIF and LI have no current that lasts: tau_syn' = dt/128 has the decay exp(-128) = 3e-56, which is 0 in 32 bits and in
-the integers of any chip, yet has a logarithm, and a gain of exactly 2^-7 in 64 bits, so that w = 128 W R.
+LIF and LI have no current that lasts: tau_syn' = dt/32 has the decay exp(-32) = 1e-14, nothing beside 32 bits and 0
+in the integers of any chip, and a gain of 2^-5 but for that, so that w = 32 W R. A longer tau_syn would last; a shorter
+one costs SpiNNaker, which has 15 bits behind the point for it (dt/128 is 2.3 % off at steps of 0.1 ms) and currents
+below 2^16.
 
 Source: nir 1.0.8, ``ir/neuron.py``; design, law 2.
 """
@@ -29,7 +31,7 @@ from toolchain.interchange.nir.assumptions import NirAssumptions
 from toolchain.interchange.nir.graph_file import F64, Node
 from toolchain.network import TimeConstant
 
-NO_SYNAPSE = 128.0
+NO_SYNAPSE = 32.0
 """Steps are this many synaptic time constants long where a neuron has no synaptic current."""
 SCALED_THRESHOLD = 1.0
 """Threshold of a population whose neurons have different ones in the file."""
@@ -134,10 +136,15 @@ def _decaying(node: Node, name: str, size: int, dt_s: float, dt_ms: float, assum
     if assume.discretisation == "exponential":
         return milliseconds(seconds)
     if dt_s >= seconds[worst]:
+        looks = step_from_parameters(node)
+        remedy = (
+            "give the tool's own step with --dt-ms, or --discretisation exponential"
+            if looks is None
+            else f"w_in or r look like a step of {looks * 1000:.6g} ms: give the tool's own with --dt-ms"
+        )
         raise node.refuse(
             f"has a {name} of {seconds[worst]:g} s, no longer than a step of {dt_s:g} s, so 1 - dt/tau is no decay; "
-            "give the tool's own "
-            "step with --dt-ms, or --discretisation exponential"
+            + remedy
         )
     found: F64 = -dt_ms / np.log1p(-dt_s / seconds)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,20 +18,22 @@ from toolchain.interchange.nir.folding import NEURONS, PASSING, Folded, fold
 from toolchain.interchange.nir.graph_file import F64, Graph, NirFile, Node, open_nir, plain, read_graph, shown
 from toolchain.interchange.nir.latency import latencies, loops
 from toolchain.interchange.nir.names import population_names
-from toolchain.interchange.nir.neurons import Neurons, one_or_each, read_neurons, step_from_parameters
+from toolchain.interchange.nir.neurons import NO_SYNAPSE, Neurons, one_or_each, read_neurons, step_from_parameters
 from toolchain.interchange.nir.notes import exact_constants, read_notes
 from toolchain.network import Network, Population, Projection, make_projection
 
 REFUSED = {
-    "I": "has no leak, and every neuron here has one",
-    "IF": "has no leak, and every neuron here has one",
-    "Threshold": "is a neuron without a voltage that lasts",
+    "I": "has no leak, and every neuron here has one; train with LI",
+    "IF": "has no leak, and every neuron here has one; train with LIF",
+    "Threshold": "is a neuron without a voltage that lasts; train with LIF",
     "Conv1d": "is a convolution; write it out as a Linear",
     "Conv2d": "is a convolution; write it out as a Linear",
     "SumPool2d": "is a pooling; write it out as a Linear",
     "AvgPool2d": "is a pooling; write it out as a Linear",
 }
-"""Why a type of NIR has no meaning here; others are unknown."""
+"""Why a type of NIR has no meaning here, and what to do; others are unknown."""
+LONG_S, LONG_STEPS = 1.0, 1000.0
+"""A time constant beyond both is said: NIR's documents have ms, its tools write seconds."""
 
 
 def read_nir(path: Path, assume: NirAssumptions) -> Imported:
@@ -100,12 +103,8 @@ class _Reader:
     def _step(self) -> float:
         noted, given = None if self.notes is None else self.notes.dt_ms, self.assume.dt_ms
         if given is None and noted is None:
-            hints = {step_from_parameters(n) for n in self.graph.nodes.values() if n.kind in NEURONS} - {None}
-            hint = ""
-            if len(hints) == 1:
-                (seconds,) = hints
-                assert seconds is not None
-                hint = f" (its w_in and r look like a step of {seconds * 1000:.6g} ms)"
+            looks = self._step_of_parameters()
+            hint = "" if looks is None else f" (its w_in and r look like a step of {looks:.6g} ms)"
             raise self.file.refuse(f"does not say the length of a step{hint}; give it with --dt-ms")
         if given is None:
             assert noted is not None
@@ -116,7 +115,20 @@ class _Reader:
             )
         elif noted is None:
             self.assumed.append(f"Steps are {given:g} ms long as asked for; the file does not say it.")
+            looks = self._step_of_parameters()
+            if looks is not None and not math.isclose(looks, given, rel_tol=1e-3):
+                self.assumed.append(
+                    f"Its w_in and r look like steps of {looks:.6g} ms: if that is the tool's, give it with --dt-ms."
+                )
         return given
+
+    def _step_of_parameters(self) -> float | None:
+        """The step, ms, that all neurons look like which look like one; a hint."""
+        hints = {step_from_parameters(n) for n in self.graph.nodes.values() if n.kind in NEURONS} - {None}
+        if len(hints) != 1:
+            return None
+        (seconds,) = hints
+        return None if seconds is None else seconds * 1000
 
     # The graph as a whole
 
@@ -136,7 +148,8 @@ class _Reader:
                 )
         for node in nodes.values():
             if node.kind not in (*NEURONS, *PASSING, "Input", "Output"):
-                raise node.refuse(f"{REFUSED.get(node.kind, 'is of a type that is not known')}; leave it out")
+                known = ", ".join(sorted({*NEURONS, *PASSING, "Input", "Output"} - {"Identity"}))
+                raise node.refuse(REFUSED.get(node.kind, f"is of a type that is not known; read are {known}"))
         if not any(node.kind == "Input" for node in nodes.values()):
             raise self.file.refuse("the graph has no Input; add one before the first node")
         outputs = [node for node in nodes.values() if node.kind == "Output"]
@@ -301,6 +314,16 @@ class _Reader:
                 else "Time: in the tool a spike arrives in the same step, and in a loop in the next."
             )
         cuba = [n for n in neurons if self.graph.nodes[n].kind.startswith("Cuba")]
+        if assume.synapse == "jump" and not cuba:
+            raise self.file.refuse("has no CubaLIF or CubaLI, so no current that could jump; leave --synapse out")
+        limit_ms = max(LONG_S * 1000, LONG_STEPS * self.dt_ms)
+        long = sorted(n for n, found in neurons.items() if found.tau_mem_ms.max() > limit_ms)
+        if long and not ours:
+            longest = max(float(neurons[n].tau_mem_ms.max()) for n in long)
+            self.assumed.append(
+                f"{_listed(long)}: time constants are read as seconds, up to {longest / 1000:g} s or "
+                f"{longest / self.dt_ms:g} steps; if the file has ms, write it again in seconds."
+            )
         if cuba and not (ours and assume.synapse == "pulse"):
             self.assumed.append(
                 "Synapses: a spike is an input of height 1 to the current, for one step."
@@ -310,9 +333,8 @@ class _Reader:
         without = sorted(set(neurons) - set(cuba))
         if without:
             self.assumed.append(
-                f"{_listed(without)}: without a synaptic current; tau_syn is 1/128 of a step, whose current is gone "
-                "after one step, "
-                "and weights are 128 times the file's."
+                f"{_listed(without)}: without a synaptic current; tau_syn is 1/{NO_SYNAPSE:g} of a step, whose current "
+                f"is gone after one step, and weights are {NO_SYNAPSE:g} times the file's."
             )
         scaled = sorted(n for n, found in neurons.items() if found.scaled)
         if scaled:

@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from toolchain.errors import InterchangeError, NetworkError
 from toolchain.interchange.nir import notes
 from toolchain.interchange.nir.folding import MAX_SLOT
-from toolchain.interchange.nir.graph_file import MAX_ENTRIES, MAX_NODES
+from toolchain.interchange.nir.graph_file import MAX_ENTRIES, MAX_NODES, MAX_TOTAL
 from toolchain.interchange.nir.latency import uneven
+from toolchain.interchange.nir.names import LONGEST
 from toolchain.network import Network, Population, Projection
 from toolchain.storage import write_atomically
 
@@ -88,6 +89,14 @@ def write_nir(network: Network, path: Path) -> NirWritten:
             f"{MAX_NODES}: "
             "train with a smaller max_slot"
         )
+    entries = sum(v.size for node in graph.nodes.values() for v in node.values() if not isinstance(v, str))
+    # Metadata have a mask and a delay for each weight at most.
+    entries += sum(2 * p.weight.size for p in network.projections)
+    if entries > MAX_TOTAL:
+        raise InterchangeError(
+            f"file {path}: would have {entries} numbers, a dense matrix for each slot of each projection; at most "
+            f"{MAX_TOTAL} can be read again: train with a smaller max_slot"
+        )
     # The image of the whole file in memory, so that the disk never sees a part of it.
     with h5py.File("nir", "w", driver="core", backing_store=False) as file:
         _write(file, network, graph)
@@ -99,9 +108,30 @@ def write_nir(network: Network, path: Path) -> NirWritten:
     return NirWritten(len(graph.nodes), len(graph.edges), rounded, weights_zero, _warnings(network))
 
 
+@dataclass(frozen=True)
+class _OfSlot:
+    """Weights (post, pre) of one slot of a projection and 0 elsewhere, made when they are written: all of a projection
+    together are many times the projection.
+    """
+
+    weight: NDArray[np.float32]
+    slots: NDArray[np.int32]
+    slot: int
+
+    @property
+    def size(self) -> int:
+        return self.weight.size
+
+    def array(self) -> NDArray[np.float32]:
+        return np.where(self.slots == self.slot, self.weight, np.float32(0))
+
+
+_Value = str | NDArray[Any] | _OfSlot
+
+
 @dataclass
 class _Graph:
-    nodes: dict[str, dict[str, str | NDArray[Any]]]
+    nodes: dict[str, dict[str, _Value]]
     edges: list[tuple[str, str]]
 
     def free(self, name: str) -> str:
@@ -125,6 +155,11 @@ def _check(network: Network) -> Population:
                 f"population {population.name}: single_spike is true, and NIR has no refractory period; train with "
                 "single_spike: false"
             )
+        if len(population.name) > LONGEST:
+            raise InterchangeError(
+                f"population {population.name[:20]}...: has a name of {len(population.name)} characters, at most "
+                f"{LONGEST} can be read again; rename it"
+            )
     for projection in network.projections:
         largest = int(projection.slots().max(initial=0)) if np.all(projection.delay <= MAX_SLOT) else MAX_SLOT + 1
         if projection.weight.size > MAX_ENTRIES or largest > MAX_SLOT:
@@ -136,7 +171,7 @@ def _check(network: Network) -> Population:
     return readout
 
 
-def _neurons(population: Population, dt_ms: float) -> dict[str, str | NDArray[Any]]:
+def _neurons(population: Population, dt_ms: float) -> dict[str, _Value]:
     n = population.size
     if population.kind == "spike_source":
         return {"type": "Input", "shape": np.array([n], dtype=np.int64)}
@@ -144,7 +179,7 @@ def _neurons(population: Population, dt_ms: float) -> dict[str, str | NDArray[An
         np.broadcast_to(np.asarray(tau, dtype=np.float64), (n,))
         for tau in (population.tau_mem_ms, population.tau_syn_ms)
     )
-    node: dict[str, NDArray[Any]] = {
+    node: dict[str, NDArray[np.float64]] = {
         "tau_syn": tau_syn / 1000.0,
         "tau_mem": tau_mem / 1000.0,
         "r": np.ones(n),
@@ -167,12 +202,12 @@ def _neurons(population: Population, dt_ms: float) -> dict[str, str | NDArray[An
 
 def _slots(graph: _Graph, projection: Projection, dt_ms: float) -> None:
     """One Linear for each slot that a weight is in, behind a Delay where the slot is not 0."""
-    slots, there = projection.slots(), projection.weight != 0
+    weight = np.ascontiguousarray(projection.weight.T)
+    slots = np.ascontiguousarray(projection.slots().T, dtype=np.int32)
     # A projection without any weight is there all the same: it decides which population is the readout.
-    for slot in np.unique(slots[there]).tolist() or [0]:
+    for slot in np.unique(slots[weight != 0]).tolist() or [0]:
         name = graph.free(f"{projection.target}.{projection.source}.d{slot:03d}")
-        masked = np.where(slots == slot, projection.weight, np.float32(0))
-        graph.nodes[name] = {"type": "Linear", "weight": np.ascontiguousarray(masked.T)}
+        graph.nodes[name] = {"type": "Linear", "weight": _OfSlot(weight, slots, slot)}
         before = projection.source
         if slot:
             delay = graph.free(f"{name}.delay")
@@ -188,14 +223,14 @@ def _write(file: Any, network: Network, graph: _Graph) -> None:
 
     text = h5py.string_dtype()
 
-    def put(group: Any, name: str, value: str | NDArray[Any]) -> None:
+    def put(group: Any, name: str, value: _Value) -> None:
         if isinstance(value, str):
             group.create_dataset(name, data=value, dtype=text, track_times=False)
             return
-        packed = (
-            {"compression": "gzip", "compression_opts": 4, "shuffle": True} if value.size >= COMPRESSED_FROM else {}
-        )
-        group.create_dataset(name, data=value, track_times=False, **packed)
+        # Bytes unshuffled: a weight among zeros is then one place in the file instead of four.
+        packed = {"compression": "gzip", "compression_opts": 4} if value.size >= COMPRESSED_FROM else {}
+        data = value.array() if isinstance(value, _OfSlot) else value
+        group.create_dataset(name, data=data, track_times=False, **packed)
 
     put(file, "version", NIR_VERSION)
     root = file.create_group("node")

@@ -318,7 +318,8 @@ def _neuron_arrays(
         rows = layout.row[graph.neurons(population)]
         columns[0, rows], columns[1, rows], columns[2, rows], columns[3, rows] = c.alpha, c.beta, c.gain, c.threshold
         columns[4, rows] = adjoint_coupling(columns[0, rows], columns[1, rows])
-        columns[5, rows] = -1.0 / np.log(columns[1, rows])
+        with np.errstate(divide="ignore"):  # a decay of 0, which a chip's integers may have, is a tau of 0
+            columns[5, rows] = -1.0 / np.log(columns[1, rows])
     alpha, beta = columns[0], columns[1]
     closed = np.abs(alpha - beta) > 1e-4 * (1 - alpha) + np.where(alpha > 0, 0.0, np.inf)
     alpha32, beta32, gain, threshold, chi, tau_syn = (c.astype(np.float32) for c in columns)
@@ -344,11 +345,12 @@ def learning_neurons(network: Network, graph: EventGraph, names: Collection[str]
 def adjoint_coupling(alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> NDArray[np.float64]:
     """Factor chi of lambda_V in lambda_I: tau_mem / (tau_mem - tau_syn) * (alpha - beta).
 
-    Where both time constants are equal this is 0/0; its limit is -alpha log(alpha).
+    Where both time constants are equal this is 0/0; its limit is -alpha log(alpha). A beta of 0 is a tau_syn of 0.
     """
-    log_a, log_b = np.log(alpha), np.log(beta)
-    equal = np.abs(log_a - log_b) < 1e-7 * np.abs(log_a)
-    # tau_mem / (tau_mem - tau_syn) with tau = -1 / log(decay).
-    ratio = log_b / np.where(equal, 1.0, log_b - log_a)
-    coupling: NDArray[np.float64] = np.where(equal, -alpha * log_a, ratio * (alpha - beta))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_a, log_b = np.log(alpha), np.log(beta)
+        equal = np.abs(log_a - log_b) < 1e-7 * np.abs(log_a)
+        # tau_mem / (tau_mem - tau_syn) with tau = -1 / log(decay).
+        ratio = np.where(beta > 0, log_b / np.where(equal, 1.0, log_b - log_a), 1.0)
+        coupling: NDArray[np.float64] = np.where(equal, -alpha * log_a, ratio * (alpha - beta))
     return coupling
