@@ -141,6 +141,54 @@ def test_groups_are_samples_in_the_order_of_their_numbers(tmp_path: Path, parent
     assert [file.label_names[c] for c in file.labels[:3]] == ["even", "odd", "even"]
 
 
+@pytest.mark.parametrize("bits", [16, 32])
+@pytest.mark.parametrize("kind", ["npz", "rows", "groups"])
+@pytest.mark.parametrize(("unit", "steps_per_unit"), [("s", 1000), ("ms", 1)])
+def test_times_of_few_bits_fall_into_the_steps_that_they_print_as(
+    tmp_path: Path, bits: int, kind: str, unit: str, steps_per_unit: int
+) -> None:
+    """A spike in each of 900 steps of 1 ms; 0.007 in 32 bits is below seven steps."""
+    steps = np.arange(900)
+    times = (steps / steps_per_unit).astype(f"<f{bits // 8}")
+    path = tmp_path / "a.h5"
+    if kind == "npz":
+        np.savez(tmp_path / "a.npz", times=times, units=0 * steps)
+        path = tmp_path / "a.npz"
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        if kind == "rows":
+            for name, row in (("times", times), ("units", 0 * steps)):
+                file.create_dataset(f"spikes/{name}", (1,), dtype=h5py.vlen_dtype(row.dtype))[0] = row
+        else:
+            file["a/times"], file["a/units"] = times, 0 * steps
+    done, spikes = gathered(path, tmp_path / "out.h5", unit=unit, labels="none")
+    trains, binning = bin_recordings(spikes, np.arange(1), 1.0, 900)
+    assert (binning.merged, trains.times.tolist()) == (0, steps.tolist())
+    assert bool([n for n in done.notes if "apart" in n]) == (bits == 16)  # 0.5 to 1 in 16 bits: 2^-11
+
+
+def test_times_that_their_own_type_has_rounded_away_are_said(tmp_path: Path) -> None:
+    """Seconds since 1970 in 32 bits are 2^(30 - 23) s apart."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["times"], file["units"] = np.float32(1_719_000_000) + np.zeros(3, np.float32), np.arange(3)
+    done, _ = gathered(path, tmp_path / "out.h5", unit="s", labels="none", from_first=True)
+    assert [n for n in done.notes if "a.h5: times are numbers of so few bits that the largest are 128 s apart" in n]
+
+
+def test_other_datasets_are_counted_and_named(tmp_path: Path) -> None:
+    camera(tmp_path / "a.h5", "CD/events", width=4, height=3, time_unit="us")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["CD/indexes"], file["t_offset"], file["events/extra"] = np.zeros(3), 5, np.zeros(2)
+    done, _ = gathered(tmp_path / "a.h5", tmp_path / "out.h5", labels="none", from_first=True)
+    assert done.counts["datasets and groups of other names left out (events, t_offset, CD/indexes)"] == 3
+
+
+def test_names_that_are_the_same_number_stay_two_classes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", times=[0.0, 0.1], units=[0, 1], offsets=[0, 1, 2], labels=["01", "1"], time_unit="s")
+    _, file = gathered(tmp_path / "a.npz", tmp_path / "out.h5")
+    assert (file.label_names, file.labels.tolist()) == (("01", "1"), [0, 1])
+
+
 def test_ragged_rows_are_samples(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         for name, dtype in (("times", np.int64), ("units", np.uint8)):

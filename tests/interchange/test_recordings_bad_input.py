@@ -119,6 +119,54 @@ def test_a_spike_file_of_ours_is_sent_where_it_belongs(tmp_path: Path) -> None:
         gather([tmp_path / "mine.h5"], tmp_path / "out.h5", Request())
 
 
+def groups_with(path: Path, labels: dict[str, int], more: Callable[[h5py.File], object]) -> None:
+    with h5py.File(path, "w") as file:
+        for name in ("r0", "r1", "r2"):
+            file[f"{name}/times"], file[f"{name}/units"] = np.arange(2), np.arange(2)
+            if name in labels:
+                file[name].attrs["label"] = labels[name]
+        more(file)
+
+
+ALL = {"r0": 0, "r1": 1, "r2": 0}
+
+
+@pytest.mark.parametrize(
+    ("labels", "more", "words"),
+    [
+        (
+            {},
+            lambda f: f.create_dataset("labels", data=[0, 1, 0]),
+            "have no attribute label, and 'labels' does not say",
+        ),
+        ({"r0": 0, "r2": 1}, lambda f: None, "group 'r1' has no label, as others have; give --labels"),
+        (ALL, lambda f: f.__setitem__("r3", h5py.SoftLink("/r0")), "'r3' is a link to elsewhere"),
+        (ALL, lambda f: f.create_group("about"), "group 'about' has no times and units of one sample, as 'r0' has"),
+        (ALL, lambda f: f.create_group("zzz"), "group 'zzz' has no times and units of one sample, as 'r0' has"),
+    ],
+)
+def test_groups_of_which_one_is_otherwise_are_refused_by_its_name(
+    tmp_path: Path, labels: dict[str, int], more: Callable[[h5py.File], object], words: str
+) -> None:
+    groups_with(tmp_path / "a.h5", labels, more)
+    with pytest.raises(InterchangeError, match=words):
+        gather([tmp_path / "a.h5"], tmp_path / "out.h5", Request(unit="ms"))
+
+
+def test_labels_that_are_not_wanted_need_not_be_whole_isolated(tmp_path: Path) -> None:
+    groups_with(tmp_path / "a.h5", {"r0": 0}, lambda f: None)
+    assert gather([tmp_path / "a.h5"], tmp_path / "out.h5", Request(unit="ms", labels="none")).n_samples == 3
+    with pytest.raises(InterchangeError, match="group 'r1' has no label, as others have"):
+        gather([tmp_path / "a.h5"], tmp_path / "out.h5", Request(unit="ms"))
+
+
+def test_numbers_of_one_file_and_names_of_another_are_not_put_together(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **PLAIN, label_names=["left"])
+    np.savez(tmp_path / "b.npz", **PLAIN)
+    with pytest.raises(InterchangeError, match=r"b.npz: has numbers as labels, and .*a.npz has names"):
+        gather([tmp_path / "a.npz", tmp_path / "b.npz"], tmp_path / "out.h5", Request())
+
+
 def test_data_that_lie_elsewhere_are_not_followed(tmp_path: Path) -> None:
     camera(tmp_path / "real.h5", width=4, height=3)
     with h5py.File(tmp_path / "a.h5", "w") as file:

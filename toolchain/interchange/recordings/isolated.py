@@ -2,7 +2,7 @@
 
     python -m toolchain.interchange.recordings.isolated PATH OUT.npz OPTIONS
 
-writes what it found as OUT.npz, in the layout of `npz_file`, and OUT.json beside it: counts, or an error.
+writes what it found as OUT.npz, in the layout of `npz_file`, and OUT.json beside it: counts and the like, or an error.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def read_isolated(path: Path, pixels: Pixels, node: str | None) -> Found:
             )
         found = read_npz(out)
         found.counts = {str(k): int(v) for k, v in said["counts"].items()}
+        found.finest, found.unlabelled = float(said["finest"]), str(said["unlabelled"])
         return found
 
 
@@ -107,7 +108,7 @@ def _main(path: str, out: str, options: str) -> None:
         if found.label_names:
             arrays["label_names"] = np.array(found.label_names)
         np.savez(out, **arrays)
-        said = {"counts": found.counts}
+        said = {"counts": found.counts, "finest": found.finest, "unlabelled": found.unlabelled}
     except DelaylineError as error:
         said = {"error": str(error)}
     except MemoryError:
