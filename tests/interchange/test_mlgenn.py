@@ -127,6 +127,7 @@ def test_delays_are_rounded_half_to_even_and_counted(tmp_path: Path) -> None:
     assert read.network.projections[0].delay.tolist() == [[0, 0, 2, 2], [2, 62, 62, 4]]
     assert any("in->hid: 6 of 8 delays are rounded to the nearest slot, 3 from half way" in a for a in read.assumed)
     assert any("a checkpoint of mlGeNN has none" in a for a in read.assumed)
+    assert any("default_params of its event_prop_compiler" in a for a in read.assumed)
 
 
 def test_names_are_matched_without_case_and_can_be_given(tmp_path: Path) -> None:
@@ -187,17 +188,26 @@ def removed(name: str) -> Callable[[Path], object]:
     [
         (removed("Conn_hid_out-g.npy"), "has no weights of hid->out, Conn_hid_out-g.npy; there are Conn_hid_hid-d.npy"),
         (removed("Conn_in_hid-d.npy"), "has no delays of in->hid"),
-        (copied("Conn_in_hid-g.npy", "Conn_in_out-g.npy"), "that the recipe does not have: Conn_in_out-g.npy"),
+        (copied("Conn_in_hid-g.npy", "Conn_in_out-g.npy"), "not have: Conn_in_out-g.npy; .* --name POPULATION=NAME"),
         (copied("Conn_in_hid-g.npy", "conn_IN_hid-g.npy"), "Conn_in_hid-g.npy and conn_IN_hid-g.npy are one variable"),
-        (copied("Conn_in_hid-g.npy", "best-Conn_in_hid-g.npy"), "holds 2 checkpoints that are not epochs alone"),
+        (
+            copied("Conn_in_hid-g.npy", "best-Conn_in_hid-g.npy"),
+            "holds 2 checkpoints that are not epochs alone.* --epoch KEY",
+        ),
         (change("Conn_in_hid-g.npy", np.zeros(9)), r"Conn_in_hid-g.npy: is of shape \(9,\), the recipe says \(8,\)"),
         (change("Conn_in_hid-g.npy", np.zeros((4, 2))), r"shape \(4, 2\).* \(post, pre\): transpose it"),
         (change("Conn_in_hid-g.npy", np.array([None] * 8)), r"holds '\|O'; only floating-point numbers, integers"),
         (change("Conn_in_hid-g.npy", np.zeros(8, dtype="f4,i4")), "its header|holds"),
         (change("Conn_in_hid-g.npy", np.full(8, np.nan)), "8 of 8 weights are not finite"),
         (change("Conn_in_hid-g.npy", np.full(8, 1e300)), "8 of 8 weights are not finite in 32 bits"),
-        (change("Conn_in_hid-d.npy", np.full(8, -0.25)), r"8 of 8 delays are outside 0..62 steps, .*\(0, 0\): -0.25"),
-        (change("Conn_in_hid-d.npy", np.arange(8) * 10.0), r"1 of 8 delays are outside .*\(1, 3\): 70"),
+        (
+            change("Conn_in_hid-d.npy", np.full(8, -0.25)),
+            r"8 of 8 delays are outside 0..62 steps, .*\(0, 0\): -0.25.* take an epoch",
+        ),
+        (
+            change("Conn_in_hid-d.npy", np.arange(8) * 10.0),
+            r"1 of 8 delays are outside .*\(1, 3\): 70.* training.max_slot of 70",
+        ),
         (change("Conn_in_hid-d.npy", np.full(8, np.nan)), "8 of 8 delays are outside"),
         (change("hid-Bias.npy", np.ones(4)), "4 of 4 neurons have a bias"),
         (change("Conn_in_hid-pre_ind.npy", np.ones(4)), "has one of Conn_in_hid-pre_ind.npy and"),
@@ -259,7 +269,10 @@ def test_folders_without_checkpoints_are_refused(tmp_path: Path, folder: str) ->
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
     np.save(tmp_path / "full" / "x.npy", np.zeros(3))
-    with pytest.raises(InterchangeError, match=r"cannot be read, No such|holds no checkpoint of mlGeNN.*(x.npy|none)"):
+    with pytest.raises(
+        InterchangeError,
+        match=r"cannot be read, No such|holds no checkpoint of mlGeNN.* Conn_in_hid-g.npy; there are (x.npy|none)",
+    ):
         read_mlgenn(tmp_path / folder, recipe())
 
 
