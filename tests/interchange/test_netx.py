@@ -188,6 +188,16 @@ def test_lower_scales_are_as_little_lower_as_can_be(tmp_path: Path) -> None:
     assert entries(tmp_path / "a.net")["layer/1/weight"].tolist() == [[240, 120], [-80, 160]]
 
 
+@pytest.mark.parametrize("lower_scales", [False, True])
+def test_where_no_smaller_scale_would_do_none_is_recommended(tmp_path: Path, lower_scales: bool) -> None:
+    """Recurrent weights of exponent 1 keep their bits when halved once, and 254 << 4 would need four halvings."""
+    network = with_more(chain([[254, -20], [30, 40]], 4), projection("hid", "hid", [[60, -4], [6, 8]], 0, 1))
+    message = refusal(network, tmp_path / "a.net", lower_scales=lower_scales)
+    assert "in->hid: synapse (0, 0) adds 4064" in message
+    assert "a scale divided by more than 2 would cut bits off the weights of hid->hid" in message
+    assert "--lower-scales" not in message
+
+
 def test_a_threshold_that_would_vanish_is_refused(tmp_path: Path) -> None:
     network = replace(chain([[254, -20], [30, 40]], 7), populations=(IN, replace(HID, vth=50), READOUT))
     assert "its threshold 50 divided by 128" in refusal(network, tmp_path / "a.net", lower_scales=True)
