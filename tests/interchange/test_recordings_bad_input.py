@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -284,10 +285,19 @@ def test_damaged_hdf5_is_refused_in_one_line_whatever_the_library_does_isolated(
         assert not message or "a.h5" in message
 
 
+@pytest.mark.parametrize(("name", "most"), [("times", 10**8), ("units", 10**8), ("samples", 10**8), ("labels", 10**7)])
+def test_more_than_is_gathered_is_refused_by_its_header(tmp_path: Path, name: str, most: int) -> None:
+    """Ten megabytes unpack to 150 million events, which took 3.5 GB before they were counted."""
+    for n, words in ((most + 1, f"at most {most} are read"), (most, "is truncated or damaged")):
+        header = f"{{'descr': '<i8', 'fortran_order': False, 'shape': ({n},), }}".encode()
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+            archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        with pytest.raises(InterchangeError, match=words):
+            read_npz(tmp_path / "a.npz")
+
+
 def test_what_says_to_be_larger_than_it_is_takes_no_memory(tmp_path: Path) -> None:
     """A header of 2^40 numbers in a few bytes, and zeros that are packed a thousand times."""
-    import zipfile
-
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776,), }"
     array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
