@@ -164,6 +164,35 @@ def test_sparse_connections_have_a_mask(tmp_path: Path) -> None:
     assert np.argwhere(first.mask).tolist() == [[0, 1], [0, 3], [1, 0]]
 
 
+@pytest.mark.parametrize(
+    ("pre", "post", "words"),
+    [
+        ([0, 0, 2], [1, 3, 0], r"pre_ind.npy: has indices 0 to 2, outside 0..1 of its population"),
+        ([0, 0, 1], [1, 4, 0], r"post_ind.npy: has indices 0 to 4, outside 0..3 of its population"),
+        ([0, 0, 1], [1, 1, 0], "Conn_in_hid has two synapses of one pair of neurons"),
+        ([0, 0], [1, 1, 0], "has 2 pre_ind and 3 post_ind"),
+    ],
+)
+def test_synapses_that_cannot_be_there_are_refused(tmp_path: Path, pre: list[int], post: list[int], words: str) -> None:
+    folder = small(tmp_path / "c", in_hid_g=np.ones(3), in_hid_d=np.ones(3))
+    np.save(folder / "Conn_in_hid-pre_ind.npy", np.array(pre))
+    np.save(folder / "Conn_in_hid-post_ind.npy", np.array(post))
+    with pytest.raises(InterchangeError, match=words):
+        read_mlgenn(folder, recipe((2, 4, 3), in_hid={"density": 0.5}))
+
+
+def test_arrays_in_the_order_of_fortran_and_of_64_bits_are_read_and_what_that_rounds_is_said(tmp_path: Path) -> None:
+    weights = np.arange(8).reshape(2, 4) + np.where(np.arange(4) == 3, 0.1, 0.0)  # 3.1 and 7.1 are none of 32 bits
+    read = read_mlgenn(small(tmp_path / "c", in_hid_g=np.asfortranarray(weights)), recipe())
+    assert np.array_equal(read.network.projections[0].weight, weights.astype(np.float32))
+    assert "in->hid: 2 weights are rounded from float64 to float32" in read.assumed
+
+
+def test_a_delay_that_rounds_to_the_largest_slot_is_within_it(tmp_path: Path) -> None:
+    read = read_mlgenn(small(tmp_path / "c", in_hid_d=np.full(8, 62.4, dtype=np.float32)), recipe())
+    assert (read.network.projections[0].delay == 62).all()
+
+
 def test_what_does_not_learn_is_that_of_the_recipe_and_said(tmp_path: Path) -> None:
     folder = small(tmp_path / "c", in_hid_d=np.zeros(0))
     read = read_mlgenn(folder, recipe(in_hid={"learn_delay": False, "delay": 3.0}))
@@ -181,6 +210,21 @@ def copied(name: str, other: str) -> Callable[[Path], object]:
 
 def removed(name: str) -> Callable[[Path], object]:
     return lambda folder: (folder / name).unlink()
+
+
+def longer(name: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes() + b"\0")
+
+
+def long_header(name: str) -> Callable[[Path], object]:
+    """Version 1.0 has a header of any length up to 65 535, and spaces at its end mean nothing."""
+
+    def damage(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        header = content[10:-32].rstrip(b"\n").ljust(60_000)
+        (folder / name).write_bytes(content[:8] + (60_000).to_bytes(2, "little") + header + content[-32:])
+
+    return damage
 
 
 @pytest.mark.parametrize(
@@ -210,6 +254,9 @@ def removed(name: str) -> Callable[[Path], object]:
         ),
         (change("Conn_in_hid-d.npy", np.full(8, np.nan)), "8 of 8 delays are outside"),
         (change("hid-Bias.npy", np.ones(4)), "4 of 4 neurons have a bias"),
+        (change("hid-Bias.npy", np.array([0.0, 0.0, 2.0, 0.0])), "1 of 4 neurons have a bias"),
+        (longer("Conn_in_hid-g.npy"), "is float32 of shape .* 32 bytes, but has 33; it is truncated or damaged"),
+        (long_header("Conn_in_hid-g.npy"), "says that its header has 60000 bytes; at most 1024 are read"),
         (change("Conn_in_hid-pre_ind.npy", np.ones(4)), "has one of Conn_in_hid-pre_ind.npy and"),
     ],
 )

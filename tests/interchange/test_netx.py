@@ -174,6 +174,7 @@ def test_lower_scales_keep_every_weight_and_round_the_threshold(tmp_path: Path) 
     assert found["layer/1/weight"].tolist() == [[254, 30], [-20, 40]]
     assert found["layer/1/neuron/vThMant"] == 781  # 100001 / 128 = 781.26
     assert written.lowered == {"hid": 7}
+    assert [p.exponent for p in written.as_written.integers.projections] == [0, 0]  # type: ignore[attr-defined]
     assert written.as_written.integers["hid"].scale == 100_001 / 128  # type: ignore[attr-defined]
     assert written.notes == (
         "population hid: its scale was divided by 128, its threshold 100001 became 781 (-0.033 %)",
@@ -196,6 +197,12 @@ def test_where_no_smaller_scale_would_do_none_is_recommended(tmp_path: Path, low
     assert "in->hid: synapse (0, 0) adds 4064" in message
     assert "a scale divided by more than 2 would cut bits off the weights of hid->hid" in message
     assert "--lower-scales" not in message
+
+
+def test_a_lowered_threshold_is_the_nearest(tmp_path: Path) -> None:
+    network = replace(chain([[254, -20], [30, 40]], 2), populations=(IN, replace(HID, vth=103), READOUT))
+    write_netx(quantised_of(network), tmp_path / "a.net", lower_scales=True)
+    assert entries(tmp_path / "a.net")["layer/1/neuron/vThMant"] == 26  # 103 / 4 = 25.75
 
 
 def test_a_threshold_that_would_vanish_is_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from toolchain.datasets.recordings import bin_recordings
 from toolchain.datasets.spike_file import SpikeFile
 from toolchain.errors import InterchangeError
 from toolchain.interchange.recordings import gather as gather_module
+from toolchain.interchange.recordings.found import as_printed
 from toolchain.interchange.recordings.gather import Gathered, Request, gather
 from toolchain.interchange.recordings.hdf5_file import is_nir_data, read_hdf5
 from toolchain.interchange.recordings.pixels import Pixels
@@ -164,6 +165,28 @@ def test_times_of_few_bits_fall_into_the_steps_that_they_print_as(
     trains, binning = bin_recordings(spikes, np.arange(1), 1.0, 900)
     assert (binning.merged, trains.times.tolist()) == (0, steps.tolist())
     assert bool([n for n in done.notes if "apart" in n]) == (bits == 16)  # 0.5 to 1 in 16 bits: 2^-11
+
+
+@given(
+    st.lists(st.integers(0, 10**9), min_size=1), st.sampled_from([1e-3, 1e-6, 1e-8]), st.sampled_from(["<f2", "<f4"])
+)
+def test_times_of_few_bits_are_what_numpy_prints(counts: list[int], by: float, dtype: str) -> None:
+    """Up to nine digits after the point; below 1000, as whole numbers that a type has are exact and stay."""
+    times = np.minimum(np.array(counts) * by, 999).astype(dtype)
+    printed = [float(np.format_float_positional(t, unique=True, trim="0")) for t in times]
+    fits = np.array([np.round(p, 9) == p for p in printed])
+    assert np.array_equal(as_printed(times)[fits], np.array(printed)[fits])
+
+
+def test_times_are_counted_from_the_earliest_event_wherever_it_stands(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", times=[7, 5, 9], units=[0, 1, 2])
+    _, file = gathered(tmp_path / "a.npz", tmp_path / "out.h5", unit="s", labels="none", from_first=True)
+    assert rows(file) == [[(0.0, 1), (2.0, 0), (4.0, 2)]]
+
+
+def test_samples_that_nothing_counts_are_as_many_as_have_events(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", times=[1, 2, 3], units=[0, 1, 0], samples=[2, 0, 2])
+    assert gathered(tmp_path / "a.npz", tmp_path / "out.h5", unit="ms", labels="none")[0].n_samples == 3
 
 
 def test_times_that_their_own_type_has_rounded_away_are_said(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ PLAIN: dict[str, Any] = {"times": [0.1], "units": [0], "time_unit": "s", "labels
         (npz(**{**PLAIN, "units": [-1]}), {}, "event on unit -1"),
         (npz(**{**PLAIN, "units": [7]}), {"n_units": 5}, "on unit 7, beyond --units 5"),
         (npz(**PLAIN, n_units=0), {}, "outside 0..-1"),
+        (npz(**{**PLAIN, "units": [5]}, n_units=5), {}, "sample 0 has an event on unit 5, outside 0..4"),
+        (npz(**{**PLAIN, "units": [5]}), {"n_units": 5}, "on unit 5, beyond --units 5"),
         (npz(**{**PLAIN, "units": [0, 1]}), {}, r"times are of shape \(1,\) and units of \(2,\)"),
         (npz(**PLAIN, offsets=[0, 2]), {}, "offsets must rise from 0 to the 1 events"),
         (npz(**PLAIN, offsets=[0, 1], samples=[0]), {}, "has offsets and samples"),
