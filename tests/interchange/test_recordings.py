@@ -245,6 +245,18 @@ def test_a_table_of_labels_beside_the_files_is_used(tmp_path: Path) -> None:
     assert "1 lines of labels.csv name no sample that was read" in done.notes
 
 
+def test_labels_are_those_of_the_file_else_of_the_table_else_of_the_folders(tmp_path: Path) -> None:
+    for name in ("left", "right"):
+        one_sample(tmp_path / "data" / name / "a.npz", 0)
+    by = [gathered(tmp_path / "data", tmp_path / "out.h5")[0]]
+    (tmp_path / "data" / "labels.csv").write_text("file,label\nleft/a.npz,up\nright/a.npz,down\n")
+    by.append(gathered(tmp_path / "data", tmp_path / "out.h5")[0])
+    for name in ("left", "right"):
+        np.savez(tmp_path / "data" / name / "a.npz", times=[0.25], units=[0], time_unit="s", labels=["in"])
+    by.append(gathered(tmp_path / "data", tmp_path / "out.h5")[0])
+    assert [done.label_names for done in by] == [("left", "right"), ("down", "up"), ("in",)]
+
+
 def test_a_table_may_name_samples_of_one_file(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", times=[0.0, 0.1], units=[0, 1], offsets=[0, 1, 2], time_unit="s")
     (tmp_path / "table.csv").write_text("sample,label\n1,7\n0,12\n")

@@ -128,7 +128,10 @@ def _write(found: Exported, wanted: Wanted, path: Path) -> list[str]:
 
         written = write_nir(found.network, path)
         counted = (
-            (written.delays_rounded, "delays are no whole slots: the graph has them rounded half to even, as at use, metadata as they are"),
+            (
+                written.delays_rounded,
+                "delays are no whole slots: rounded half to even in the graph, as they are in the metadata",
+            ),
             (written.weights_zero, "synapses of weight 0 are in the metadata alone"),
         )
         return [*(f"{number} {what}" for number, what in counted if number), *written.warnings]
