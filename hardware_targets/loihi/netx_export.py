@@ -177,20 +177,25 @@ def _fitting_weights(
     Synapses that lead to one population have one scale, so that all are lowered by the same.
     """
     exact = [p.addend for p in projections]
-    most = min(p.exponent for p in projections) if lower else 0
-    for by in range(max(most, 0) + 1):
+    least = min(projections, key=lambda p: p.exponent)
+    most = max(least.exponent, 0)
+    for by in range(most + 1):
         weights = tuple(e >> by for e in exact)
         found = delivered_weights(*weights)
         if found is not None and all(np.array_equal(f, w) for f, w in zip(found, weights, strict=True)):
+            if by and not lower:
+                raise _unfit(projections, exact, "write it with --lower-scales, or ")
             return weights, by
     if not any(e.any() for e in exact):
         raise InterchangeError(
             f"projection {projections[0].name}: all its weights are 0, on which lava-dl's reader fails; {INSTEAD}"
         )
-    raise _unfit(projections, exact, lower)
+    raise _unfit(
+        projections, exact, f"a scale divided by more than {2**most} would cut bits off the weights of {least.name}; "
+    )
 
 
-def _unfit(projections: tuple[IntegerProjection, ...], exact: list[NDArray[np.int64]], lower: bool) -> InterchangeError:
+def _unfit(projections: tuple[IntegerProjection, ...], exact: list[NDArray[np.int64]], words: str) -> InterchangeError:
     """Names the first synapse that lava-dl reads otherwise; where it fails, the largest, which is what it fails on."""
     found = delivered_weights(*exact)
     largest = max(int(np.abs(e).max(initial=0)) for e in exact)
@@ -201,7 +206,7 @@ def _unfit(projections: tuple[IntegerProjection, ...], exact: list[NDArray[np.in
     return InterchangeError(
         f"projection {projections[i].name}: synapse ({pre}, {post}) adds {exact[i][pre, post]}, which lava-dl {read}: "
         f"it has no exponent, and weights of {SMALLEST} to {LARGEST}, or -255 to 0 where none is above 0, after its "
-        f"own scaling; {'' if lower else 'write it with --lower-scales, or '}{INSTEAD}"
+        f"own scaling; {words}{INSTEAD}"
     )
 
 

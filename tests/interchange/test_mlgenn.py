@@ -127,6 +127,7 @@ def test_delays_are_rounded_half_to_even_and_counted(tmp_path: Path) -> None:
     assert read.network.projections[0].delay.tolist() == [[0, 0, 2, 2], [2, 62, 62, 4]]
     assert any("in->hid: 6 of 8 delays are rounded to the nearest slot, 3 from half way" in a for a in read.assumed)
     assert any("a checkpoint of mlGeNN has none" in a for a in read.assumed)
+    assert any("default_params of its event_prop_compiler" in a for a in read.assumed)
 
 
 def test_names_are_matched_without_case_and_can_be_given(tmp_path: Path) -> None:
@@ -163,6 +164,35 @@ def test_sparse_connections_have_a_mask(tmp_path: Path) -> None:
     assert np.argwhere(first.mask).tolist() == [[0, 1], [0, 3], [1, 0]]
 
 
+@pytest.mark.parametrize(
+    ("pre", "post", "words"),
+    [
+        ([0, 0, 2], [1, 3, 0], r"pre_ind.npy: has indices 0 to 2, outside 0..1 of its population"),
+        ([0, 0, 1], [1, 4, 0], r"post_ind.npy: has indices 0 to 4, outside 0..3 of its population"),
+        ([0, 0, 1], [1, 1, 0], "Conn_in_hid has two synapses of one pair of neurons"),
+        ([0, 0], [1, 1, 0], "has 2 pre_ind and 3 post_ind"),
+    ],
+)
+def test_synapses_that_cannot_be_there_are_refused(tmp_path: Path, pre: list[int], post: list[int], words: str) -> None:
+    folder = small(tmp_path / "c", in_hid_g=np.ones(3), in_hid_d=np.ones(3))
+    np.save(folder / "Conn_in_hid-pre_ind.npy", np.array(pre))
+    np.save(folder / "Conn_in_hid-post_ind.npy", np.array(post))
+    with pytest.raises(InterchangeError, match=words):
+        read_mlgenn(folder, recipe((2, 4, 3), in_hid={"density": 0.5}))
+
+
+def test_arrays_in_the_order_of_fortran_and_of_64_bits_are_read_and_what_that_rounds_is_said(tmp_path: Path) -> None:
+    weights = np.arange(8).reshape(2, 4) + np.where(np.arange(4) == 3, 0.1, 0.0)  # 3.1 and 7.1 are none of 32 bits
+    read = read_mlgenn(small(tmp_path / "c", in_hid_g=np.asfortranarray(weights)), recipe())
+    assert np.array_equal(read.network.projections[0].weight, weights.astype(np.float32))
+    assert "in->hid: 2 weights are rounded from float64 to float32" in read.assumed
+
+
+def test_a_delay_that_rounds_to_the_largest_slot_is_within_it(tmp_path: Path) -> None:
+    read = read_mlgenn(small(tmp_path / "c", in_hid_d=np.full(8, 62.4, dtype=np.float32)), recipe())
+    assert (read.network.projections[0].delay == 62).all()
+
+
 def test_what_does_not_learn_is_that_of_the_recipe_and_said(tmp_path: Path) -> None:
     folder = small(tmp_path / "c", in_hid_d=np.zeros(0))
     read = read_mlgenn(folder, recipe(in_hid={"learn_delay": False, "delay": 3.0}))
@@ -182,24 +212,51 @@ def removed(name: str) -> Callable[[Path], object]:
     return lambda folder: (folder / name).unlink()
 
 
+def longer(name: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes() + b"\0")
+
+
+def long_header(name: str) -> Callable[[Path], object]:
+    """Version 1.0 has a header of any length up to 65 535, and spaces at its end mean nothing."""
+
+    def damage(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        header = content[10:-32].rstrip(b"\n").ljust(60_000)
+        (folder / name).write_bytes(content[:8] + (60_000).to_bytes(2, "little") + header + content[-32:])
+
+    return damage
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
         (removed("Conn_hid_out-g.npy"), "has no weights of hid->out, Conn_hid_out-g.npy; there are Conn_hid_hid-d.npy"),
         (removed("Conn_in_hid-d.npy"), "has no delays of in->hid"),
-        (copied("Conn_in_hid-g.npy", "Conn_in_out-g.npy"), "that the recipe does not have: Conn_in_out-g.npy"),
+        (copied("Conn_in_hid-g.npy", "Conn_in_out-g.npy"), "not have: Conn_in_out-g.npy; .* --name POPULATION=NAME"),
         (copied("Conn_in_hid-g.npy", "conn_IN_hid-g.npy"), "Conn_in_hid-g.npy and conn_IN_hid-g.npy are one variable"),
-        (copied("Conn_in_hid-g.npy", "best-Conn_in_hid-g.npy"), "holds 2 checkpoints that are not epochs alone"),
+        (
+            copied("Conn_in_hid-g.npy", "best-Conn_in_hid-g.npy"),
+            "holds 2 checkpoints that are not epochs alone.* --epoch KEY",
+        ),
         (change("Conn_in_hid-g.npy", np.zeros(9)), r"Conn_in_hid-g.npy: is of shape \(9,\), the recipe says \(8,\)"),
         (change("Conn_in_hid-g.npy", np.zeros((4, 2))), r"shape \(4, 2\).* \(post, pre\): transpose it"),
         (change("Conn_in_hid-g.npy", np.array([None] * 8)), r"holds '\|O'; only floating-point numbers, integers"),
         (change("Conn_in_hid-g.npy", np.zeros(8, dtype="f4,i4")), "its header|holds"),
         (change("Conn_in_hid-g.npy", np.full(8, np.nan)), "8 of 8 weights are not finite"),
         (change("Conn_in_hid-g.npy", np.full(8, 1e300)), "8 of 8 weights are not finite in 32 bits"),
-        (change("Conn_in_hid-d.npy", np.full(8, -0.25)), r"8 of 8 delays are outside 0..62 steps, .*\(0, 0\): -0.25"),
-        (change("Conn_in_hid-d.npy", np.arange(8) * 10.0), r"1 of 8 delays are outside .*\(1, 3\): 70"),
+        (
+            change("Conn_in_hid-d.npy", np.full(8, -0.25)),
+            r"8 of 8 delays are outside 0..62 steps, .*\(0, 0\): -0.25.* take an epoch",
+        ),
+        (
+            change("Conn_in_hid-d.npy", np.arange(8) * 10.0),
+            r"1 of 8 delays are outside .*\(1, 3\): 70.* training.max_slot of 70",
+        ),
         (change("Conn_in_hid-d.npy", np.full(8, np.nan)), "8 of 8 delays are outside"),
         (change("hid-Bias.npy", np.ones(4)), "4 of 4 neurons have a bias"),
+        (change("hid-Bias.npy", np.array([0.0, 0.0, 2.0, 0.0])), "1 of 4 neurons have a bias"),
+        (longer("Conn_in_hid-g.npy"), "is float32 of shape .* 32 bytes, but has 33; it is truncated or damaged"),
+        (long_header("Conn_in_hid-g.npy"), "says that its header has 60000 bytes; at most 1024 are read"),
         (change("Conn_in_hid-pre_ind.npy", np.ones(4)), "has one of Conn_in_hid-pre_ind.npy and"),
     ],
 )
@@ -259,7 +316,10 @@ def test_folders_without_checkpoints_are_refused(tmp_path: Path, folder: str) ->
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
     np.save(tmp_path / "full" / "x.npy", np.zeros(3))
-    with pytest.raises(InterchangeError, match=r"cannot be read, No such|holds no checkpoint of mlGeNN.*(x.npy|none)"):
+    with pytest.raises(
+        InterchangeError,
+        match=r"cannot be read, No such|holds no checkpoint of mlGeNN.* Conn_in_hid-g.npy; there are (x.npy|none)",
+    ):
         read_mlgenn(tmp_path / folder, recipe())
 
 

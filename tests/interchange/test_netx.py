@@ -174,6 +174,7 @@ def test_lower_scales_keep_every_weight_and_round_the_threshold(tmp_path: Path) 
     assert found["layer/1/weight"].tolist() == [[254, 30], [-20, 40]]
     assert found["layer/1/neuron/vThMant"] == 781  # 100001 / 128 = 781.26
     assert written.lowered == {"hid": 7}
+    assert [p.exponent for p in written.as_written.integers.projections] == [0, 0]  # type: ignore[attr-defined]
     assert written.as_written.integers["hid"].scale == 100_001 / 128  # type: ignore[attr-defined]
     assert written.notes == (
         "population hid: its scale was divided by 128, its threshold 100001 became 781 (-0.033 %)",
@@ -186,6 +187,22 @@ def test_lower_scales_are_as_little_lower_as_can_be(tmp_path: Path) -> None:
     written = write_netx(quantised_of(chain([[60, -20], [30, 40]], 3)), tmp_path / "a.net", lower_scales=True)
     assert written.lowered == {"hid": 1}  # 60 << 2 is 240
     assert entries(tmp_path / "a.net")["layer/1/weight"].tolist() == [[240, 120], [-80, 160]]
+
+
+@pytest.mark.parametrize("lower_scales", [False, True])
+def test_where_no_smaller_scale_would_do_none_is_recommended(tmp_path: Path, lower_scales: bool) -> None:
+    """Recurrent weights of exponent 1 keep their bits when halved once, and 254 << 4 would need four halvings."""
+    network = with_more(chain([[254, -20], [30, 40]], 4), projection("hid", "hid", [[60, -4], [6, 8]], 0, 1))
+    message = refusal(network, tmp_path / "a.net", lower_scales=lower_scales)
+    assert "in->hid: synapse (0, 0) adds 4064" in message
+    assert "a scale divided by more than 2 would cut bits off the weights of hid->hid" in message
+    assert "--lower-scales" not in message
+
+
+def test_a_lowered_threshold_is_the_nearest(tmp_path: Path) -> None:
+    network = replace(chain([[254, -20], [30, 40]], 2), populations=(IN, replace(HID, vth=103), READOUT))
+    write_netx(quantised_of(network), tmp_path / "a.net", lower_scales=True)
+    assert entries(tmp_path / "a.net")["layer/1/neuron/vThMant"] == 26  # 103 / 4 = 25.75
 
 
 def test_a_threshold_that_would_vanish_is_refused(tmp_path: Path) -> None:

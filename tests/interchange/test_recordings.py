@@ -21,6 +21,7 @@ from toolchain.datasets.recordings import bin_recordings
 from toolchain.datasets.spike_file import SpikeFile
 from toolchain.errors import InterchangeError
 from toolchain.interchange.recordings import gather as gather_module
+from toolchain.interchange.recordings.found import as_printed
 from toolchain.interchange.recordings.gather import Gathered, Request, gather
 from toolchain.interchange.recordings.hdf5_file import is_nir_data, read_hdf5
 from toolchain.interchange.recordings.pixels import Pixels
@@ -141,6 +142,76 @@ def test_groups_are_samples_in_the_order_of_their_numbers(tmp_path: Path, parent
     assert [file.label_names[c] for c in file.labels[:3]] == ["even", "odd", "even"]
 
 
+@pytest.mark.parametrize("bits", [16, 32])
+@pytest.mark.parametrize("kind", ["npz", "rows", "groups"])
+@pytest.mark.parametrize(("unit", "steps_per_unit"), [("s", 1000), ("ms", 1)])
+def test_times_of_few_bits_fall_into_the_steps_that_they_print_as(
+    tmp_path: Path, bits: int, kind: str, unit: str, steps_per_unit: int
+) -> None:
+    """A spike in each of 900 steps of 1 ms; 0.007 in 32 bits is below seven steps."""
+    steps = np.arange(900)
+    times = (steps / steps_per_unit).astype(f"<f{bits // 8}")
+    path = tmp_path / "a.h5"
+    if kind == "npz":
+        np.savez(tmp_path / "a.npz", times=times, units=0 * steps)
+        path = tmp_path / "a.npz"
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        if kind == "rows":
+            for name, row in (("times", times), ("units", 0 * steps)):
+                file.create_dataset(f"spikes/{name}", (1,), dtype=h5py.vlen_dtype(row.dtype))[0] = row
+        else:
+            file["a/times"], file["a/units"] = times, 0 * steps
+    done, spikes = gathered(path, tmp_path / "out.h5", unit=unit, labels="none")
+    trains, binning = bin_recordings(spikes, np.arange(1), 1.0, 900)
+    assert (binning.merged, trains.times.tolist()) == (0, steps.tolist())
+    assert bool([n for n in done.notes if "apart" in n]) == (bits == 16)  # 0.5 to 1 in 16 bits: 2^-11
+
+
+@given(
+    st.lists(st.integers(0, 10**9), min_size=1), st.sampled_from([1e-3, 1e-6, 1e-8]), st.sampled_from(["<f2", "<f4"])
+)
+def test_times_of_few_bits_are_what_numpy_prints(counts: list[int], by: float, dtype: str) -> None:
+    """Up to nine digits after the point; below 1000, as whole numbers that a type has are exact and stay."""
+    times = np.minimum(np.array(counts) * by, 999).astype(dtype)
+    printed = [float(np.format_float_positional(t, unique=True, trim="0")) for t in times]
+    fits = np.array([np.round(p, 9) == p for p in printed])
+    assert np.array_equal(as_printed(times)[fits], np.array(printed)[fits])
+
+
+def test_times_are_counted_from_the_earliest_event_wherever_it_stands(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", times=[7, 5, 9], units=[0, 1, 2])
+    _, file = gathered(tmp_path / "a.npz", tmp_path / "out.h5", unit="s", labels="none", from_first=True)
+    assert rows(file) == [[(0.0, 1), (2.0, 0), (4.0, 2)]]
+
+
+def test_samples_that_nothing_counts_are_as_many_as_have_events(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", times=[1, 2, 3], units=[0, 1, 0], samples=[2, 0, 2])
+    assert gathered(tmp_path / "a.npz", tmp_path / "out.h5", unit="ms", labels="none")[0].n_samples == 3
+
+
+def test_times_that_their_own_type_has_rounded_away_are_said(tmp_path: Path) -> None:
+    """Seconds since 1970 in 32 bits are 2^(30 - 23) s apart."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["times"], file["units"] = np.float32(1_719_000_000) + np.zeros(3, np.float32), np.arange(3)
+    done, _ = gathered(path, tmp_path / "out.h5", unit="s", labels="none", from_first=True)
+    assert [n for n in done.notes if "a.h5: times are numbers of so few bits that the largest are 128 s apart" in n]
+
+
+def test_other_datasets_are_counted_and_named(tmp_path: Path) -> None:
+    camera(tmp_path / "a.h5", "CD/events", width=4, height=3, time_unit="us")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["CD/indexes"], file["t_offset"], file["events/extra"] = np.zeros(3), 5, np.zeros(2)
+    done, _ = gathered(tmp_path / "a.h5", tmp_path / "out.h5", labels="none", from_first=True)
+    assert done.counts["datasets and groups of other names left out (events, t_offset, CD/indexes)"] == 3
+
+
+def test_names_that_are_the_same_number_stay_two_classes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", times=[0.0, 0.1], units=[0, 1], offsets=[0, 1, 2], labels=["01", "1"], time_unit="s")
+    _, file = gathered(tmp_path / "a.npz", tmp_path / "out.h5")
+    assert (file.label_names, file.labels.tolist()) == (("01", "1"), [0, 1])
+
+
 def test_ragged_rows_are_samples(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         for name, dtype in (("times", np.int64), ("units", np.uint8)):
@@ -172,6 +243,18 @@ def test_a_table_of_labels_beside_the_files_is_used(tmp_path: Path) -> None:
     done, file = gathered(tmp_path / "data", tmp_path / "out.h5")
     assert [file.label_names[c] for c in file.labels] == ["left", "right"]
     assert "1 lines of labels.csv name no sample that was read" in done.notes
+
+
+def test_labels_are_those_of_the_file_else_of_the_table_else_of_the_folders(tmp_path: Path) -> None:
+    for name in ("left", "right"):
+        one_sample(tmp_path / "data" / name / "a.npz", 0)
+    by = [gathered(tmp_path / "data", tmp_path / "out.h5")[0]]
+    (tmp_path / "data" / "labels.csv").write_text("file,label\nleft/a.npz,up\nright/a.npz,down\n")
+    by.append(gathered(tmp_path / "data", tmp_path / "out.h5")[0])
+    for name in ("left", "right"):
+        np.savez(tmp_path / "data" / name / "a.npz", times=[0.25], units=[0], time_unit="s", labels=["in"])
+    by.append(gathered(tmp_path / "data", tmp_path / "out.h5")[0])
+    assert [done.label_names for done in by] == [("left", "right"), ("down", "up"), ("in",)]
 
 
 def test_a_table_may_name_samples_of_one_file(tmp_path: Path) -> None:

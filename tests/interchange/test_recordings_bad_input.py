@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ PLAIN: dict[str, Any] = {"times": [0.1], "units": [0], "time_unit": "s", "labels
         (npz(**{**PLAIN, "units": [-1]}), {}, "event on unit -1"),
         (npz(**{**PLAIN, "units": [7]}), {"n_units": 5}, "on unit 7, beyond --units 5"),
         (npz(**PLAIN, n_units=0), {}, "outside 0..-1"),
+        (npz(**{**PLAIN, "units": [5]}, n_units=5), {}, "sample 0 has an event on unit 5, outside 0..4"),
+        (npz(**{**PLAIN, "units": [5]}), {"n_units": 5}, "on unit 5, beyond --units 5"),
         (npz(**{**PLAIN, "units": [0, 1]}), {}, r"times are of shape \(1,\) and units of \(2,\)"),
         (npz(**PLAIN, offsets=[0, 2]), {}, "offsets must rise from 0 to the 1 events"),
         (npz(**PLAIN, offsets=[0, 1], samples=[0]), {}, "has offsets and samples"),
@@ -117,6 +120,54 @@ def test_a_spike_file_of_ours_is_sent_where_it_belongs(tmp_path: Path) -> None:
     gather([tmp_path / "a.npz"], tmp_path / "mine.h5", Request(labels="none"))
     with pytest.raises(InterchangeError, match="is a spike file already; name it in a recipe"):
         gather([tmp_path / "mine.h5"], tmp_path / "out.h5", Request())
+
+
+def groups_with(path: Path, labels: dict[str, int], more: Callable[[h5py.File], object]) -> None:
+    with h5py.File(path, "w") as file:
+        for name in ("r0", "r1", "r2"):
+            file[f"{name}/times"], file[f"{name}/units"] = np.arange(2), np.arange(2)
+            if name in labels:
+                file[name].attrs["label"] = labels[name]
+        more(file)
+
+
+ALL = {"r0": 0, "r1": 1, "r2": 0}
+
+
+@pytest.mark.parametrize(
+    ("labels", "more", "words"),
+    [
+        (
+            {},
+            lambda f: f.create_dataset("labels", data=[0, 1, 0]),
+            "have no attribute label, and 'labels' does not say",
+        ),
+        ({"r0": 0, "r2": 1}, lambda f: None, "group 'r1' has no label, as others have; give --labels"),
+        (ALL, lambda f: f.__setitem__("r3", h5py.SoftLink("/r0")), "'r3' is a link to elsewhere"),
+        (ALL, lambda f: f.create_group("about"), "group 'about' has no times and units of one sample, as 'r0' has"),
+        (ALL, lambda f: f.create_group("zzz"), "group 'zzz' has no times and units of one sample, as 'r0' has"),
+    ],
+)
+def test_groups_of_which_one_is_otherwise_are_refused_by_its_name(
+    tmp_path: Path, labels: dict[str, int], more: Callable[[h5py.File], object], words: str
+) -> None:
+    groups_with(tmp_path / "a.h5", labels, more)
+    with pytest.raises(InterchangeError, match=words):
+        gather([tmp_path / "a.h5"], tmp_path / "out.h5", Request(unit="ms"))
+
+
+def test_labels_that_are_not_wanted_need_not_be_whole_isolated(tmp_path: Path) -> None:
+    groups_with(tmp_path / "a.h5", {"r0": 0}, lambda f: None)
+    assert gather([tmp_path / "a.h5"], tmp_path / "out.h5", Request(unit="ms", labels="none")).n_samples == 3
+    with pytest.raises(InterchangeError, match="group 'r1' has no label, as others have"):
+        gather([tmp_path / "a.h5"], tmp_path / "out.h5", Request(unit="ms"))
+
+
+def test_numbers_of_one_file_and_names_of_another_are_not_put_together(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **PLAIN, label_names=["left"])
+    np.savez(tmp_path / "b.npz", **PLAIN)
+    with pytest.raises(InterchangeError, match=r"b.npz: has numbers as labels, and .*a.npz has names"):
+        gather([tmp_path / "a.npz", tmp_path / "b.npz"], tmp_path / "out.h5", Request())
 
 
 def test_data_that_lie_elsewhere_are_not_followed(tmp_path: Path) -> None:
@@ -236,10 +287,19 @@ def test_damaged_hdf5_is_refused_in_one_line_whatever_the_library_does_isolated(
         assert not message or "a.h5" in message
 
 
+@pytest.mark.parametrize(("name", "most"), [("times", 10**8), ("units", 10**8), ("samples", 10**8), ("labels", 10**7)])
+def test_more_than_is_gathered_is_refused_by_its_header(tmp_path: Path, name: str, most: int) -> None:
+    """Ten megabytes unpack to 150 million events, which took 3.5 GB before they were counted."""
+    for n, words in ((most + 1, f"at most {most} are read"), (most, "is truncated or damaged")):
+        header = f"{{'descr': '<i8', 'fortran_order': False, 'shape': ({n},), }}".encode()
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+            archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        with pytest.raises(InterchangeError, match=words):
+            read_npz(tmp_path / "a.npz")
+
+
 def test_what_says_to_be_larger_than_it_is_takes_no_memory(tmp_path: Path) -> None:
     """A header of 2^40 numbers in a few bytes, and zeros that are packed a thousand times."""
-    import zipfile
-
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776,), }"
     array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:

@@ -33,7 +33,7 @@ def export(
     ] = False,
     target: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Chip, with --quantised; that of the recipe if left out."),
+        typer.Option(help="Chip, with --quantised or netx; that of the recipe if left out."),
     ] = None,
     states: Annotated[
         bool, typer.Option("--states", help="Let an ONNX graph return current and voltage of every population too.")

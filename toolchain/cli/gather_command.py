@@ -23,8 +23,8 @@ def gather(
         str,
         typer.Option(
             metavar="WHERE",
-            help="Where labels are: file, folders (LABEL/x.npz), a CSV (file, sample, label), none, or auto, which "
-            "looks in this order.",
+            help="Where labels are: file, a CSV (file, sample, label), folders (LABEL/x.npz), none, or auto: the file, "
+            "else labels.csv beside, else folders.",
         ),
     ] = "auto",
     unit: Annotated[

@@ -96,6 +96,10 @@ class _Reader:
             f"step of {self.recipe.network.dt_ms:g} ms, time constants and thresholds are those of recipe "
             f"{self.recipe.name}: a checkpoint of mlGeNN has none"
         )
+        self.assumed.append(
+            "mlGeNN's network was made with the default_params of its event_prop_compiler, which scale currents "
+            "(scale_i) and reset V to 0; without them it is another network, and no checkpoint says which"
+        )
         return Imported(Network(self.recipe.network.dt_ms, populations, projections), tuple(self.assumed))
 
     def _check_recipe(self) -> None:
@@ -246,11 +250,16 @@ class _Reader:
         if unusable.any():
             at = tuple(int(i) for i in np.argwhere(unusable)[0])
             pre, post = at if place is None else (int(place[0][at]), int(place[1][at]))
-            remedy = "give the recipe that training.max_slot" if limit is not None else "is it in milliseconds"
+            if not delays[at] >= 0:
+                remedy = "take an epoch before training broke"
+            elif limit is None:
+                remedy = "no recipe can ask for more, so see whether they are steps"
+            else:
+                remedy = f"give the recipe a training.max_slot of {np.rint(delays).max():g}, or what mlGeNN was given"
             raise InterchangeError(
                 f"{self.checkpoint.where(name, 'd')}: {np.count_nonzero(unusable)} of {delays.size} delays are outside "
                 f"0..{largest} steps, the first of synapse ({pre}, {post}): {delays[at]:g}; mlGeNN keeps them "
-                f"within its max_delay_steps; {remedy}"
+                f"from 0 to its max_delay_steps: {remedy}"
             )
         slots = np.rint(delays)
         distance = np.abs(slots - delays)

@@ -115,7 +115,7 @@ def choose(
                 f"folder {folder}: {known.count(name.lower())} projections of the recipe would be {name} there; rename "
                 "populations so that they differ in more than case and underscores"
             )
-    found = _look(folder, known, [p.lower() for p in populations])
+    found = _look(folder, connections, [p.lower() for p in populations])
     key = _key(folder, found, epoch)
     checkpoint = Checkpoint(folder, key, found.checkpoints[key])
     notes = []
@@ -128,7 +128,8 @@ def choose(
     if extra:
         raise InterchangeError(
             f"{checkpoint}: holds connections that the recipe does not have: {_shown(extra)}; its own are "
-            f"{_shown(list(connections))}: add them to the recipe, or say what populations are called there"
+            f"{_shown(list(connections))}: add them to the recipe, or say what populations are called there with "
+            "--name POPULATION=NAME"
         )
     unread = sorted(path.name for (_, variable), path in checkpoint.files.items() if variable not in VARIABLES)
     for path in found.populations.get(key, []):
@@ -163,8 +164,8 @@ def _listing(folder: Path) -> Iterator[Path]:
         yield path
 
 
-def _look(folder: Path, known: Sequence[str], populations: Sequence[str]) -> _Found:
-    found = _Found()
+def _look(folder: Path, connections: Sequence[str], populations: Sequence[str]) -> _Found:
+    found, known = _Found(), [c.lower() for c in connections]
     for path in _listing(folder):
         head, _, variable = path.stem.rpartition("-")
         lower, variable = head.lower(), variable.lower()
@@ -185,8 +186,8 @@ def _look(folder: Path, known: Sequence[str], populations: Sequence[str]) -> _Fo
             found.other.append(path.name)
     if not found.checkpoints:
         raise InterchangeError(
-            f"folder {folder}: holds no checkpoint of mlGeNN, whose files are called as {known[0]}-g.npy; there are "
-            f"{_shown(found.other)}"
+            f"folder {folder}: holds no checkpoint of mlGeNN, whose files are called as {connections[0]}-g.npy; there "
+            f"are {_shown(found.other)}"
         )
     return found
 
@@ -204,7 +205,7 @@ def _key(folder: Path, found: _Found, epoch: int | str | None) -> str:
     if not all(EPOCH.fullmatch(key) for key in keys):
         raise InterchangeError(
             f"folder {folder}: holds {len(keys)} checkpoints that are not epochs alone: "
-            f"{_shown(titles)}; say which is meant"
+            f'{_shown(titles)}; say which is meant with --epoch KEY, "" for the one without a key'
         )
     return max(keys, key=int)
 

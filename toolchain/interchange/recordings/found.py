@@ -39,6 +39,8 @@ class Found:
     labels : of each sample, numbers or texts; None where the file has none
     label_names : names of labels 0, 1, ...; empty where the file does not say
     counts : what was dropped, merged or changed -> how many
+    finest : in `time_unit`, how far apart the numbers of the file's own type are at its largest time; 0 if whole
+    unlabelled : why a file in which there are labels has none for each sample; empty where it has, or has none at all
     """
 
     times: NDArray[Any]
@@ -50,6 +52,8 @@ class Found:
     labels: list[int] | list[str] | None = None
     label_names: tuple[str, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    finest: float = 0.0
+    unlabelled: str = ""
 
     @property
     def n_samples(self) -> int:
@@ -89,7 +93,7 @@ def checked(found: Found, where: str) -> Found:
         raise InterchangeError(
             f"{where}: {found.n_samples} samples and {n} events; at most {MAX_SAMPLES} and {MAX_EVENTS} are read"
         )
-    found.times = _usable_times(found, where)
+    found.times, found.finest = _usable_times(found, where)
     low, high = (int(found.units.min()), int(found.units.max())) if n else (0, 0)
     limit = MAX_UNITS if found.n_units is None else found.n_units
     if low < 0 or high >= limit or not 1 <= limit <= MAX_UNITS:
@@ -109,10 +113,10 @@ def sample_of(found: Found, event: int) -> int:
     return int(np.searchsorted(found.offsets, event, side="right")) - 1
 
 
-def _usable_times(found: Found, where: str) -> NDArray[Any]:
+def _usable_times(found: Found, where: str) -> tuple[NDArray[Any], float]:
+    """As int64 or float64, and `Found.finest`."""
     times = found.times
     if times.dtype.kind == "f":
-        times = times.astype(np.float64)
         unusable = ~np.isfinite(times)
     else:
         unusable = (times > LARGEST_TIME) | (times < -LARGEST_TIME if times.dtype.kind == "i" else False)
@@ -122,7 +126,28 @@ def _usable_times(found: Found, where: str) -> NDArray[Any]:
             f"{where}: sample {sample_of(found, event)} has an event at time {times[event]}; times must be finite, and "
             f"at most {LARGEST_TIME}"
         )
-    return times if times.dtype.kind == "f" else times.astype(np.int64)
+    if times.dtype.kind != "f":
+        return times.astype(np.int64), 0.0
+    return as_printed(times), float(np.spacing(np.abs(times).max())) if times.size else 0.0
+
+
+def as_printed(times: NDArray[Any]) -> NDArray[np.float64]:
+    """Times of few bits as the shortest decimal that each stands for, the one that it is printed as.
+
+    0.007 in 32 bits is 0.00699999928, which is in step 6 of 1 ms, and not in the step 7 that was meant. No time moves
+    by more than it was rounded by in the file.
+    """
+    exact: NDArray[np.float64] = times.astype(np.float64)
+    if times.dtype.itemsize >= exact.dtype.itemsize:
+        return exact
+    left = np.arange(times.size)
+    for digits in range(10):
+        shorter = np.round(exact[left], digits)
+        with np.errstate(over="ignore"):
+            same = shorter.astype(times.dtype) == times[left]
+        exact[left[same]] = shorter[same]
+        left = left[~same]
+    return exact
 
 
 def offsets_of(samples: NDArray[Any], n_samples: int | None, where: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

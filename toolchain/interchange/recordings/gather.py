@@ -30,6 +30,8 @@ SUFFIXES = (".npz", ".h5", ".hdf5", ".nir")
 MAX_FILES = 1_000_000
 SECONDS = {"s": 1.0, "ms": 1e3, "us": 1e6}
 LONGEST_S = 1e6
+COARSE_S = 1e-4
+"""Times that are further apart in their file are worth a word: a tenth of the usual step."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def gather(
             progress(len(found), len(sources))
     labels = find_labels(sources, found, request.labels)
     n_units, notes = _n_units(sources, found, request, list(labels.notes))
+    coarse: list[tuple[Path, float]] = []
     units_of_time: Counter[str] = Counter()
     longest = 0.0
     what = request.what or "gathered from " + ", ".join(p.name or str(p) for p in paths[:3])
@@ -124,12 +127,21 @@ def gather(
         for source, one, classes in zip(sources, found, labels.classes, strict=True):
             unit, dt_ms = _time_unit(source.path, one, request)
             units_of_time[unit] += one.n_samples
+            finest_s = one.finest * (dt_ms / 1e3 if unit == "steps" else 1 / SECONDS[unit])
+            if finest_s > COARSE_S:
+                coarse.append((source.path, finest_s))
             for sample in range(one.n_samples):
                 events = slice(one.offsets[sample], one.offsets[sample + 1])
                 where = f"file {source.path}: sample {sample}"
                 seconds = _seconds(one.times[events], unit, dt_ms, request.from_first, where)
                 longest = max(longest, float(seconds.max(initial=0)))
                 file.add(seconds, one.units[events], classes[sample])
+    if coarse:
+        path, finest_s = coarse[0]
+        notes.append(
+            f"file {path}{f' and {len(coarse) - 1} more' if len(coarse) > 1 else ''}: times are numbers of so few bits "
+            f"that the largest are {finest_s:.3g} s apart, and what lay between is lost; save float64 or whole numbers"
+        )
     if request.from_first:
         counts["samples whose times were counted from their first event"] = sum(f.n_samples for f in found)
     return Gathered(

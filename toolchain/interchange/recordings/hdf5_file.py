@@ -64,21 +64,43 @@ class _File:
         self.file, self.where, self.pixels = file, where, pixels
         self.counts: dict[str, int] = {}
         self.n_units: int | None = None
+        self.used: set[str] = set()
 
     def read(self) -> Found:
+        found = self._found()
+        self._count_others()
+        found.counts.update(self.counts)
+        return found
+
+    def _found(self) -> Found:
         for place in PLACES:
             names = self._names(place)
             if names is not None:
-                return self._said(self._events(names), place, names)
+                return self._said(self._events(names), (place, ""), names)
         for parent in PARENTS:
             groups = self._groups(parent)
             if groups:
-                return self._from_groups(groups)
+                return self._from_groups(groups, parent)
         listing = ", ".join(self._listing()) or "nothing"
         raise InterchangeError(
             f"{self.where}: holds no times and units, and no t, x and y; there are {listing}: docs/interchange.md has "
             "the layouts that are read"
         )
+
+    def _count_others(self) -> None:
+        """Count what lies beside the datasets that were read, in the groups that they are in and above them."""
+        import h5py
+
+        looked_into = {"/".join(name.split("/")[:i]) for name in self.used for i in range(name.count("/") + 1)} | {""}
+        others = []
+        for place in sorted(looked_into):
+            holder = self.file[place] if place else self.file
+            if isinstance(holder, h5py.Group):
+                paths = (f"{place}/{name}" if place else name for name in holder)
+                others += [path for path in paths if path not in self.used and path not in looked_into]
+        if others:
+            shown = ", ".join(o if o.isprintable() else ascii(o) for o in others[:3])
+            self.counts[f"datasets and groups of other names left out ({shown})"] = len(others)
 
     def _names(self, place: str) -> dict[str, str] | None:
         """Quantity of an event -> path of its dataset, or of a dataset and its field; None if they are not here."""
@@ -105,7 +127,10 @@ class _File:
             if not isinstance(link, h5py.HardLink):
                 raise InterchangeError(f"{self.where}: {name!r} is a link to elsewhere; copy the data into the file")
             place = place[part]
-        return optional_dataset(self.file, name) if name and isinstance(place, h5py.Dataset) else None
+        if not name or not isinstance(place, h5py.Dataset):
+            return None
+        self.used.add(name)
+        return optional_dataset(self.file, name)
 
     def _column(self, path: str, kinds: str) -> NDArray[Any]:
         name, _, part = path.partition(":")
@@ -186,9 +211,9 @@ class _File:
             times.append(t)
             units.append(u.astype(np.int64))
             counts.append(t.size)
-        kind = np.int64 if all(t.dtype.kind in "iu" for t in times) else np.float64
+        base = h5py.check_vlen_dtype(rows[0].dtype)
         return Found(
-            np.concatenate([np.zeros(0, kind), *times]),
+            np.concatenate([np.zeros(0, base), *times]),
             np.concatenate([np.zeros(0, np.int64), *units]),
             np.cumsum(counts).astype(np.int64),
         )
@@ -230,8 +255,8 @@ class _File:
                     return plain(holder.attrs[attribute])
         return None
 
-    def _said(self, found: Found, place: str, names: dict[str, str]) -> Found:
-        """What the file says besides events."""
+    def _said(self, found: Found, places: tuple[str, ...], names: dict[str, str]) -> Found:
+        """What the file says besides events; labels of samples are looked for in these places."""
         times_name = names.get("times") or names["t"]
         if (unit := self._attribute(times_name, "time_unit", "unit")) is not None:
             found.time_unit = spelled(unit, self.where)
@@ -241,7 +266,7 @@ class _File:
         if isinstance(n_units, int) and not isinstance(n_units, bool):
             found.n_units = n_units
         found.n_units = self.n_units or found.n_units
-        for prefix in dict.fromkeys((f"{place}/" if place else "", "")):
+        for prefix in dict.fromkeys(f"{place}/" if place else "" for place in places):
             labels = self._dataset(f"{prefix}labels")
             if labels is not None and found.labels is None:
                 found.labels = self._labels(f"{prefix}labels", labels)
@@ -256,7 +281,6 @@ class _File:
             and (label := self._attribute(times_name, "label")) is not None
         ):
             found.labels = _one_label(label)
-        found.counts.update(self.counts)
         return found
 
     def _labels(self, name: str, labels: Any) -> list[Any]:
@@ -265,7 +289,7 @@ class _File:
         return list(texts(self.file, name) or ())
 
     def _groups(self, parent: str) -> list[str]:
-        """Paths of the groups of samples in a group; empty if there is none, or none of them has events."""
+        """Paths of the groups in a group, those with events first; empty if none of them has any."""
         import h5py
 
         if parent and not isinstance(self.file.get(parent, getlink=True), h5py.HardLink):
@@ -275,20 +299,25 @@ class _File:
             return []
         names = sorted(holder, key=lambda n: [int(p) if p.isdigit() else p for p in re.split(r"([0-9]{1,18})", n)][:50])
         paths = [f"{parent}/{n}" if parent else n for n in names]
-        groups = [p for p in paths if isinstance(self.file.get(p, getlink=True), h5py.HardLink)]
-        groups = [p for p in groups if isinstance(self.file[p], h5py.Group)]
-        return groups if groups and self._names(groups[0]) is not None else []
+        links = [p for p in paths if not isinstance(self.file.get(p, getlink=True), h5py.HardLink)]
+        groups = [p for p in paths if p not in set(links) and isinstance(self.file[p], h5py.Group)]
+        if not any(self._names(p) is not None for p in groups):
+            return []
+        if links:
+            raise InterchangeError(f"{self.where}: {links[0]!r} is a link to elsewhere; copy the data into the file")
+        return groups
 
-    def _from_groups(self, groups: list[str]) -> Found:
+    def _from_groups(self, groups: list[str], parent: str) -> Found:
         parts, labels, left = [], [], MAX_EVENTS
+        first = next(g for g in groups if self._names(g) is not None)
         for group in groups:
             names = self._names(group)
             if names is None or self._ragged(names.get("times") or names["t"]):
                 raise InterchangeError(
-                    f"{self.where}: group {group!r} has no times and units of one sample, as {groups[0]!r} has; "
+                    f"{self.where}: group {group!r} has no times and units of one sample, as {first!r} has; "
                     "move it away"
                 )
-            part = self._said(self._events(names), group, names)
+            part = self._said(self._events(names), (group,), names)
             if part.n_samples != 1:
                 raise InterchangeError(f"{self.where}: group {group!r} holds {part.n_samples} samples; it must be one")
             label = self._dataset(f"{group}/label")
@@ -302,17 +331,29 @@ class _File:
         if len({(p.time_unit, p.dt_ms) for p in parts}) > 1:
             raise InterchangeError(f"{self.where}: its groups say different units of time; make them one")
         known = [p.n_units for p in parts if p.n_units is not None]
-        kind = np.int64 if all(p.times.dtype.kind in "iu" for p in parts) else np.float64
+        whole = all(p.times.dtype.kind in "iu" for p in parts)
         return Found(
-            np.concatenate([p.times.astype(kind) for p in parts]),
+            np.concatenate([p.times.astype(np.int64) if whole else p.times for p in parts]),
             np.concatenate([p.units for p in parts]),
             np.cumsum([0, *(p.times.size for p in parts)]).astype(np.int64),
             parts[0].time_unit,
             parts[0].dt_ms,
             max(known) if len(known) == len(parts) else None,
             labels if all(v is not None for v in labels) else None,  # type: ignore[arg-type]
-            counts=dict(self.counts),
+            unlabelled=self._unlabelled(groups, labels, parent),
         )
+
+    def _unlabelled(self, groups: list[str], labels: list[Any], parent: str) -> str:
+        """Why there are labels and yet not one for each group; empty if there are no labels, or all."""
+        without = [g for g, label in zip(groups, labels, strict=True) if label is None]
+        if not without:
+            return ""
+        if len(without) < len(groups):
+            return f"group {without[0]!r} has no label, as others have"
+        for name in dict.fromkeys((f"{parent}/labels" if parent else "labels", "labels")):
+            if self._dataset(name) is not None:
+                return f"its groups have no attribute label, and {name!r} does not say which of its labels is whose"
+        return ""
 
     def _listing(self) -> Iterator[str]:
         """Names in the file, the first of them."""

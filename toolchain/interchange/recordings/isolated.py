@@ -2,7 +2,7 @@
 
     python -m toolchain.interchange.recordings.isolated PATH OUT.npz OPTIONS
 
-writes what it found as OUT.npz, in the layout of `npz_file`, and OUT.json beside it: counts, or an error.
+writes what it found as OUT.npz, in the layout of `npz_file`, and OUT.json beside it: counts and the like, or an error.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ def read_isolated(path: Path, pixels: Pixels, node: str | None) -> Found:
     options = {"sensor": pixels.sensor, "polarity": pixels.polarity, "node": node}
     with tempfile.TemporaryDirectory(prefix="delayline-") as folder:
         out = Path(folder) / "found.npz"
-        counts = read_apart(__name__, path, out, options)
+        said = read_apart(__name__, path, out, options)
         found = read_npz(out)
-    found.counts = {str(k): int(v) for k, v in counts.items()}
+        found.counts = {str(k): int(v) for k, v in said["counts"].items()}
+        found.finest, found.unlabelled = float(said["finest"]), str(said["unlabelled"])
     return found
 
 
@@ -57,7 +58,7 @@ def _read(path: Path, options: dict[str, Any]) -> Found:
     return read_hdf5(path, Pixels((sensor[0], sensor[1]) if sensor else None, options["polarity"]))
 
 
-def _write(path: Path, out: Path, options: dict[str, Any]) -> dict[str, int]:
+def _write(path: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     found = _read(path, options)
     arrays: dict[str, Any] = {"times": found.times, "units": found.units, "offsets": found.offsets}
     for name in ("time_unit", "dt_ms", "n_units"):
@@ -68,7 +69,7 @@ def _write(path: Path, out: Path, options: dict[str, Any]) -> dict[str, int]:
     if found.label_names:
         arrays["label_names"] = np.array(found.label_names)
     np.savez(out, **arrays)
-    return found.counts
+    return {"counts": found.counts, "finest": found.finest, "unlabelled": found.unlabelled}
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def find_labels(sources: Sequence[Source], found: Sequence[Found], scheme: str) 
 
 
 def _best(sources: Sequence[Source], found: Sequence[Found]) -> str:
-    if any(f.labels is not None for f in found):
+    if any(f.labels is not None or f.unlabelled for f in found):
         return "file"
     beside = {s.folder / BESIDE for s in sources}
     there = [path for path in sorted(beside) if path.is_file()]
@@ -90,14 +90,30 @@ def _from_files(sources: Sequence[Source], found: Sequence[Found]) -> Labels:
     texts: list[list[str | int]] = []
     for source, one in zip(sources, found, strict=True):
         if one.labels is None:
-            raise InterchangeError(f"file {source.path}: has no labels; give --labels folders, FILE.csv or none")
+            raise InterchangeError(
+                f"file {source.path}: {one.unlabelled or 'has no labels'}; give --labels folders, FILE.csv or none"
+            )
         texts.append([_named(one, label, source.path) for label in one.labels])
+    _refuse_numbers_beside_names(sources, texts)
     names = {f.label_names for f in found}
     if len(names) == 1 and found[0].label_names:
         order = [str(name) for name in found[0].label_names]
         if len(set(order)) == len(order):
             return _classes(texts, order, "file")
     return _classes(texts, None, "file")
+
+
+def _refuse_numbers_beside_names(sources: Sequence[Source], texts: Sequence[Sequence[int | str]]) -> None:
+    """Class 0 of one file may be "left" of another, or not: nobody has said it."""
+    named, numbered = (
+        next((s for s, row in zip(sources, texts, strict=True) if any(isinstance(v, kind) for v in row)), None)
+        for kind in (str, int)
+    )
+    if named is not None and numbered is not None:
+        raise InterchangeError(
+            f"file {numbered.path}: has numbers as labels, and {named.path} has names; save label_names in both, or "
+            "give --labels FILE.csv"
+        )
 
 
 def _named(found: Found, label: int | str, path: Path) -> int | str:
@@ -178,6 +194,7 @@ def _classes(
     """Classes in the order that is given; else of their numbers, where all are numbers, or of the alphabet."""
     values = {label for row in texts for label in row}
     numbers = all(isinstance(v, int) or (v.isascii() and v.isdigit() and len(v) < 10) for v in values)
+    numbers = numbers and len({int(v) for v in values}) == len(values)  # "1" and "01" are two names
     if order is None:
         found = sorted({str(int(v)) if numbers else str(v) for v in values}, key=int if numbers else None)
         if numbers and found and found != [str(i) for i in range(len(found))]:

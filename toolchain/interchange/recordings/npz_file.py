@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.errors import InterchangeError
+from toolchain.interchange.npy import MAX_ENTRIES as MAX_NUMBERS
 from toolchain.interchange.npy import read_array
 from toolchain.interchange.recordings.found import (
     MAX_EVENTS,
@@ -38,6 +39,14 @@ KINDS = {
 UNREADABLE = (OSError, KeyError, ValueError, EOFError, RuntimeError, NotImplementedError, struct.error, zlib.error)
 MAX_BYTES = 4 * 2**30
 """Of all arrays together, unpacked."""
+MOST = {
+    "times": MAX_EVENTS,
+    "units": MAX_EVENTS,
+    "samples": MAX_EVENTS,
+    "offsets": MAX_SAMPLES + 1,
+    "labels": MAX_SAMPLES,
+}
+"""Names of arrays -> how many numbers are taken into memory."""
 MAX_ENTRIES = 10_000
 SHOWN = 10
 
@@ -105,7 +114,8 @@ def _arrays(path: Path, where: str) -> tuple[dict[str, NDArray[Any]], list[str]]
                         f"{where}: array {name} is packed in another way than NumPy does; save it again"
                     )
                 with archive.open(entry) as file:
-                    array = read_array(file, entry.file_size, f"{where}, array {name}", KINDS[name])
+                    what, most = f"{where}, array {name}", MOST.get(name, MAX_NUMBERS)
+                    array = read_array(file, entry.file_size, what, KINDS[name], most)
                     if file.read(1):
                         raise InterchangeError(f"{where}: array {name} is longer than it says; it is damaged")
                 arrays[name] = array
