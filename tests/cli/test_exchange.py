@@ -17,7 +17,7 @@ from toolchain.deployment.bundle import read_bundle
 from toolchain.errors import InputError
 from toolchain.interchange.into_run import describe_in
 from toolchain.network import Network, Population, make_projection
-from toolchain.recipe import read_recipe
+from toolchain.recipe import parse_recipe, read_recipe
 from toolchain.training.checkpoints import load_network
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -248,3 +248,8 @@ def test_the_frozen_recipe_describes_what_was_imported(tmp_path: Path) -> None:
         f"training.max_slot of the recipe raised from {recipe.training.max_slot} to 99, for the longest delay",
     )
     assert described.network.output == "read"
+    data = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
+    data["training"]["rates"] = {"strength": 1e-9, "strength_of": {"hidden": 1e-8}}
+    other, words = describe_in(parse_recipe(data, "yin_yang"), Network(0.5, populations, projections))
+    assert (other.training.rates.strength, other.training.rates.strength_of) == (1e-9, {})
+    assert words[-1].startswith("training.rates.strength_of.hidden of the recipe left out")

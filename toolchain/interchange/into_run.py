@@ -152,6 +152,16 @@ def describe_in(recipe: Recipe, network: Network) -> tuple[Recipe, tuple[str, ..
     if limit is not None and longest > limit:
         training["max_slot"] = longest
         said.append(f"training.max_slot of the recipe raised from {limit} to {longest}, for the longest delay")
+    strengths, passing_on = (
+        training["rates"]["strength_of"],
+        {p.source for p in network.projections if p.source != p.target},
+    )
+    hidden = passing_on & {p.name for p in network.of_kind("lif")}
+    for name in [n for n in strengths if n not in hidden]:
+        del strengths[name]
+        said.append(
+            f"training.rates.strength_of.{name} of the recipe left out: the network has no such hidden population"
+        )
     # It is not trained by this recipe, and where it is deployed there may be no GPU.
     training |= {"backend": "cpu", "genn": {}}
     training.pop("quantise", None)
