@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -17,6 +18,8 @@ from toolchain.datasets import load_dataset
 from toolchain.datasets.checks import Item, inspect_item
 from toolchain.datasets.own_spikes import SpikesOptions
 from toolchain.datasets.splits import split_validation
+from toolchain.interchange.onnx.writing import write_onnx
+from toolchain.network import Kind, Network, Population, make_projection
 from toolchain.objective import COMBINATIONS
 from toolchain.recipe import Recipe, parse_recipe, training_section
 from toolchain.recipe.training_section import ValidationSection
@@ -137,6 +140,24 @@ def test_the_example_of_the_diagnosis_finds_the_weight_that_it_changes(tmp_path:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "projection input->hidden: synapse 3->7 has weight" in done.stdout
+
+
+def test_the_first_example_of_interchange_runs_on_a_file_alone(tmp_path: Path) -> None:
+    code = blocks(ROOT / "docs" / "interchange.md", "python")[0]
+    sizes = {"input": 4, "hidden": 30, "output": 3}
+    kinds: tuple[Kind, ...] = ("spike_source", "lif", "leaky_readout")
+    populations = tuple(Population(name, kind, size) for (name, size), kind in zip(sizes.items(), kinds, strict=True))
+    ones = {(s, t): np.full((sizes[s], sizes[t]), 10.0) for s, t in (("input", "hidden"), ("hidden", "output"))}
+    write_onnx(
+        tmp_path / "yin_yang.onnx",
+        Network(1.0, populations, tuple(make_projection(*ends, weight) for ends, weight in ones.items())),
+    )
+    code += "print(hidden.shape, hidden.sum() > 0, voltage.shape, voltage.dtype)"
+    # Isolated, so that the program is not there.
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.strip() == "(8, 200, 30) True (8, 200, 3) float32", done.stderr
 
 
 def test_options_of_the_spikes_task_are_on_the_page() -> None:

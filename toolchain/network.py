@@ -160,7 +160,7 @@ class Network:
         if not (math.isfinite(self.dt_ms) and self.dt_ms > 0):
             raise NetworkError(f"network: dt_ms {self.dt_ms} must be finite and above 0")
         names = [p.name for p in self.populations]
-        for name in names:
+        for name in names if len(set(names)) < len(names) else ():
             if names.count(name) > 1:
                 raise NetworkError(f"population {name}: the name is used {names.count(name)} times; rename one")
         seen: set[str] = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from tests.cli.runner import Finished, run_cli
 from toolchain.deployment.bundle import read_bundle
+from toolchain.errors import InputError
 from toolchain.interchange.into_run import describe_in
 from toolchain.network import Network, Population, make_projection
-from toolchain.recipe import read_recipe
+from toolchain.recipe import parse_recipe, read_recipe
 from toolchain.training.checkpoints import load_network
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -91,6 +93,63 @@ def test_a_quantised_network_comes_back_to_the_same_integers_on_the_chip(cli: Cl
     assert "equals the emulator's" in checked.out
 
 
+def test_without_the_package_onnx_that_is_said(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli("export", RUN)
+    for module in [name for name in sys.modules if name.partition(".")[0] == "onnx"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    for words in (("export", RUN), ("import", f"{RUN}/sequence.onnx", "--recipe", "sequence")):
+        refused = cli(*words)
+        assert refused.code == 4, words
+        assert "MissingDependencyError: onnx cannot be imported" in refused.err
+        assert "pip install 'delayline[onnx]'" in refused.err
+    assert cli("export", RUN, "--format", "nir").code == 0
+
+
+def test_an_imported_run_is_not_trained_anew(cli: Cli) -> None:
+    """There is nothing to go on from: training would begin with random weights, and overwrite what was imported."""
+    cli("export", RUN)
+    cli("import", f"{RUN}/sequence.onnx", "--recipe", "sequence", *SETS)
+    best = Path("runs/sequence_imported-1/checkpoints/best.safetensors")
+    before = best.read_bytes()
+    refused = cli("train", "--resume", "runs/sequence_imported-1")
+    assert refused.code == 2
+    assert "run folder runs/sequence_imported-1: is imported" in refused.err
+    assert best.read_bytes() == before
+    assert not best.with_name("last.safetensors").exists()
+
+
+def test_an_import_that_is_stopped_leaves_no_run_folder(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any) -> None:
+        raise InputError("cannot write: no space")
+
+    cli("export", RUN)
+    monkeypatch.setattr("toolchain.interchange.into_run.save_checkpoint", full)
+    stopped = cli("import", f"{RUN}/sequence.onnx", "--recipe", "sequence", *SETS)
+    assert (stopped.code, "no space" in stopped.err) == (2, True)
+    assert [path.name for path in Path("runs").iterdir()] == ["sequence-1"]
+
+
+def test_a_bundle_has_its_integers_and_takes_no_options_of_quantising(cli: Cli) -> None:
+    cli("deploy", RUN, "--target", "loihi2", "--no-vendor")
+    bundle = f"{RUN}/loihi2"
+    assert cli("export", bundle, "--target", "loihi2").code == 0
+    for words, message in (
+        ((bundle, "--target", "spinnaker1"), f"bundle {bundle}: is for loihi2, not spinnaker1"),
+        (
+            (bundle, "--extend-delays"),
+            "--extend-delays: is for a run that is quantised, and runs/sequence-1/loihi2 has",
+        ),
+        (
+            (RUN, "--clip-delays"),
+            "--clip-delays: is for a run that is quantised, and runs/sequence-1 goes out in float",
+        ),
+    ):
+        refused = cli("export", *words)
+        assert refused.code == 2, words
+        assert message in refused.err.replace("\n", " "), refused.err
+
+
 def test_checkpoints_of_mlgenn_become_a_run_that_deploys(cli: Cli) -> None:
     before = load_network(Path(RUN, "checkpoints/best.safetensors"))
     folder = Path("checkpoints")
@@ -151,7 +210,8 @@ def test_what_cannot_be_meant_is_one_line(cli: Cli) -> None:
         (("export", RUN, "--format", "nir", "--states"), "--states: is for onnx"),
         (("export", RUN, "--format", "nir", "--quantised"), "--format nir: holds physical units"),
         (("export", RUN, "--format", "nir", "--target", "loihi2"), "--target loihi2: nir holds physical units"),
-        (("export", "absent"), "run folder absent does not exist"),
+        (("export", "absent"), "run folder absent does not exist; give one that `delayline train` or `import` made"),
+        (("export", RUN, "--out", "runs"), "--out runs: is a folder or a device and no file"),
         (("export", RUN, "--lower-scales"), "--lower-scales: is for netx"),
         (("import", file, "--recipe", "sequence", "--name", "input=In"), "--name is for mlgenn, and this is onnx"),
         (("import", file, "--recipe", "sequence", "--name", "input"), "--name input: must be POPULATION=NAME"),
@@ -203,3 +263,8 @@ def test_the_frozen_recipe_describes_what_was_imported(tmp_path: Path) -> None:
         f"training.max_slot of the recipe raised from {recipe.training.max_slot} to 99, for the longest delay",
     )
     assert described.network.output == "read"
+    data = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
+    data["training"]["rates"] = {"strength": 1e-9, "strength_of": {"hidden": 1e-8}}
+    other, words = describe_in(parse_recipe(data, "yin_yang"), Network(0.5, populations, projections))
+    assert (other.training.rates.strength, other.training.rates.strength_of) == (1e-9, {})
+    assert words[-1].startswith("training.rates.strength_of.hidden of the recipe left out")

@@ -15,7 +15,7 @@ from tests.networks import SHAPES, random_network, random_spikes
 from toolchain.interchange.onnx.assemble import assemble
 from toolchain.interchange.onnx.float_step import float_graph
 from toolchain.interchange.onnx.running import OnnxSession
-from toolchain.network import Network, NeuronConstants, Population, make_projection
+from toolchain.network import Network, NeuronConstants, Population, Projection, make_projection
 from toolchain.spikes import bin_events
 
 
@@ -69,11 +69,13 @@ def test_one_neuron_does_what_the_law_says_in_double() -> None:
     population = Population("n", "lif", 1, 20.0, 5.0, 1.0)
     delay = np.array([[2.5], [0.4], [1.0]])
     mask = np.array([[True], [True], [False]])
-    projection = make_projection("in", "n", np.array([[3.0], [2.0], [99.0]]), delay, mask)
+    # Not through `make_projection`, which would take the weight away.
+    weight = np.array([[3.0], [2.0], [99.0]], dtype=np.float32)
+    projection = Projection("in", "n", weight, delay.astype(np.float32), mask)
     out = make_projection("n", "out", np.ones((1, 1)))
     readout = Population("out", "leaky_readout", 1)
     network = Network(1.0, (Population("in", "spike_source", 3), population, readout), (projection, out))
-    times, units = np.array([0, 0, 0, 4, 9]), np.array([0, 1, 2, 1, 0])
+    times, units = np.array([0, 0, 0, 4, 9]), np.array([0, 1, 2, 1, 0])  # unit 2 has no synapse
     spikes = bin_events([(times, units)], 3, 30)[0]
     constants = NeuronConstants.of(population, 1.0)
     arriving = np.zeros(40)
@@ -94,6 +96,22 @@ def test_one_neuron_does_what_the_law_says_in_double() -> None:
     assert fired.any()
     assert np.allclose(found["n/I"][0, :, 0], expected[:, 0], rtol=1e-5, atol=1e-6)
     assert np.allclose(found["n/V"][0, :, 0], expected[:, 1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_voltage_that_is_the_threshold_makes_a_spike() -> None:
+    """One spike over a weight of 1 lifts V from rest to the gain, which is the threshold, or next below it."""
+    plain = Population("n", "lif", 1, 20.0, 5.0)
+    gain = np.float32(NeuronConstants.of(plain, 1.0).gain)
+    spikes = bin_events([(np.array([3]), np.array([0]))], 1, 10)[0]
+    for threshold, fires in ((gain, True), (np.nextafter(gain, np.float32(1)), False)):
+        populations = (
+            Population("in", "spike_source", 1),
+            replace(plain, threshold=float(threshold)),
+            Population("out", "leaky_readout", 1),
+        )
+        projections = (make_projection("in", "n", np.ones((1, 1))), make_projection("n", "out", np.ones((1, 1))))
+        session = OnnxSession(assemble(float_graph(Network(1.0, populations, projections))))
+        assert bool(session.run(spikes, ["n/spikes"])["n/spikes"][0, 4, 0]) == fires
 
 
 @pytest.mark.parametrize(("n_samples", "n_steps"), [(0, 20), (1, 1), (70, 13)])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolchain.cli.making_progress import shown_making
 from toolchain.cli.output import percent, say
-from toolchain.errors import InputError
+from toolchain.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     from toolchain.deployment.options import Options
@@ -60,15 +60,25 @@ def export(name: str, wanted: Wanted, options: Options, json: bool) -> Any:
         raise InputError(f"--states: is for onnx, {format_} has the states of neurons in its own terms; leave it out")
     if format_ == "nir" and target is not None:
         raise InputError(f"--target {target}: nir holds physical units and no integers of a chip; leave it out")
-    if target is not None and not quantised and format_ != "netx":
-        raise InputError(f"--target {target}: is for --quantised, and the float network has no target; give both")
     path = Path(name)
-    if format_ == "nir" and (quantised or (path / MANIFEST).is_file()):
+    bundle = (path / MANIFEST).is_file()
+    if target is not None and not quantised and not bundle and format_ != "netx":
+        raise InputError(f"--target {target}: is for --quantised, and the float network has no target; give both")
+    if format_ == "nir" and (quantised or bundle):
         raise InputError(
             f"--format nir: holds physical units and no integers of a chip; export the float network of a run, or "
             f"{name} as onnx"
         )
-    found = _find(path, quantised or format_ == "netx", target, options)
+    quantises = not bundle and (quantised or format_ == "netx")
+    if not quantises and (options.clip_delays or options.extend_delays):
+        option = "--clip-delays" if options.clip_delays else "--extend-delays"
+        raise InputError(
+            f"{option}: is for a run that is quantised, and {name} "
+            f"{'has its integers already' if bundle else 'goes out in float, which holds any delay'}; leave it out"
+        )
+    if wanted.out is not None and wanted.out.exists() and not wanted.out.is_file():
+        raise InputError(f"--out {wanted.out}: is a folder or a device and no file; give the name of a file")
+    found = _find(path, quantises, target, options)
     middle = "" if found.quantised is None else f".{found.quantised[0].name}"
     file = wanted.out or found.folder / f"{found.name}{middle}{SUFFIXES[format_]}"
     say(f"export {found.name}, {found.what}, as {format_}")
@@ -85,12 +95,12 @@ def export(name: str, wanted: Wanted, options: Options, json: bool) -> Any:
 
 def _find(path: Path, quantised: bool, target_name: str | None, options: Options) -> Exported:
     """The network of a run folder, quantised as `deploy` would if that is asked for, or that of a bundle."""
-    from toolchain.cli.deploy_command import find_run
     from toolchain.deployment.bundle import MANIFEST, read_bundle
     from toolchain.deployment.deploy import prepare
     from toolchain.deployment.target import find_target
     from toolchain.interchange.into_run import file_hash
     from toolchain.training.checkpoints import load_best
+    from toolchain.training.run_folder import RunFolder
 
     if (path / MANIFEST).is_file():
         bundle = read_bundle(path)
@@ -101,7 +111,11 @@ def _find(path: Path, quantised: bool, target_name: str | None, options: Options
         of, name = (bundle.target, bundle.quantised), bundle.recipe.name
         origin = {"recipe": name, "bundle": file_hash(path / MANIFEST)}
         return Exported(name, path.parent, bundle.quantised.trained, of, origin)
-    run = find_run(str(path), [])
+    if not path.is_dir():
+        raise CheckpointError(
+            f"run folder {path} does not exist; give one that `delayline train` or `import` made, or a bundle"
+        )
+    run = RunFolder(path)
     recipe = run.recipe()
     checkpoint = run.checkpoint("best")
     network, _ = load_best(checkpoint)

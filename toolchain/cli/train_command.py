@@ -50,6 +50,7 @@ def run(request: TrainRequest) -> Any:
 
 
 def _run(request: TrainRequest) -> Any:
+    from toolchain.interchange.into_run import is_imported
     from toolchain.training.chip import complete_recipe
     from toolchain.training.engines import require_one_process, say_backend, training_engine
     from toolchain.training.run_folder import RunFolder, create_run_folder
@@ -72,6 +73,11 @@ def _run(request: TrainRequest) -> Any:
         run_folder = RunFolder(resume)
         if is_tuned(resume):
             raise InputError(f"run folder {resume}: is of tuning; go on with delayline tune --resume {resume}")
+        if is_imported(resume):
+            raise InputError(
+                f"run folder {resume}: is imported, without the moments of an optimiser that training goes on from; "
+                "deploy it, and go on with delayline tune on a device"
+            )
         recipe = sweep.recipe if sweep else run_folder.recipe()
     elif request.recipe is None:
         raise InputError("train: neither RECIPE nor --resume given; try `delayline train yin_yang`")

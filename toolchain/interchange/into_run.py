@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,25 +82,33 @@ def make_run(
     valid_accuracy = float(np.mean(valid.prediction == task.dataset.valid.labels))
     accuracy = float(np.mean(test.prediction == task.dataset.test.labels))
     has_class = described.training.readout != "trace"
-    run = create_run_folder(runs, described)
     progress = Progress(0, 0, valid_accuracy, float(valid.loss.mean()), {}, number_format=number_format)
-    save_checkpoint(run.checkpoint("best"), network, {}, progress)
     assumed = (*imported.assumed, *said)
-    write_json(run.path / FILE, {**origin, "assumed": list(assumed)})
-    write_json(
-        run.summary_file,
-        {
-            "best_epoch": 0,
-            "epochs": 0,
-            "ended": "imported",
-            "valid_accuracy": valid_accuracy,
-            "test_accuracy": accuracy,
-            "test_samples": task.dataset.test.labels.size,
-            "data": task.dataset.provenance,
-            "binning": vars(task.dataset.binning),
-        },
-    )
+    summary = {
+        "best_epoch": 0,
+        "epochs": 0,
+        "ended": "imported",
+        "valid_accuracy": valid_accuracy,
+        "test_accuracy": accuracy,
+        "test_samples": task.dataset.test.labels.size,
+        "data": task.dataset.provenance,
+        "binning": vars(task.dataset.binning),
+    }
+    run = create_run_folder(runs, described)
+    try:
+        # First of all that it is imported: without that it would pass for one that was just begun to be trained.
+        write_json(run.path / FILE, {**origin, "assumed": list(assumed)})
+        save_checkpoint(run.checkpoint("best"), network, {}, progress)
+        write_json(run.summary_file, summary)
+    except BaseException:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
     return ImportedRun(run, network, accuracy if has_class else None, task.dataset.test.labels.size, assumed)
+
+
+def is_imported(run: Path) -> bool:
+    """Whether a run folder is of a network that was imported."""
+    return (run / FILE).is_file()
 
 
 def file_hash(path: Path) -> str:
@@ -143,6 +152,16 @@ def describe_in(recipe: Recipe, network: Network) -> tuple[Recipe, tuple[str, ..
     if limit is not None and longest > limit:
         training["max_slot"] = longest
         said.append(f"training.max_slot of the recipe raised from {limit} to {longest}, for the longest delay")
+    strengths, passing_on = (
+        training["rates"]["strength_of"],
+        {p.source for p in network.projections if p.source != p.target},
+    )
+    hidden = passing_on & {p.name for p in network.of_kind("lif")}
+    for name in [n for n in strengths if n not in hidden]:
+        del strengths[name]
+        said.append(
+            f"training.rates.strength_of.{name} of the recipe left out: the network has no such hidden population"
+        )
     # It is not trained by this recipe, and where it is deployed there may be no GPU.
     training |= {"backend": "cpu", "genn": {}}
     training.pop("quantise", None)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from toolchain import __version__
 from toolchain.errors import InterchangeError
 from toolchain.interchange.onnx.delivery import DOMAIN, IR_VERSION, OPSET
+from toolchain.interchange.onnx.package import require_onnx
 from toolchain.interchange.onnx.step_graph import Array, StepGraph, StepPopulation
 
 FORMAT = 1
@@ -54,7 +55,10 @@ def assemble(
     ------
     InterchangeError
         If the file would exceed `LARGEST`, or a delay is longer than any runtime can hold.
+    MissingDependencyError
+        If onnx is not installed.
     """
+    require_onnx()
     from onnx import helper, numpy_helper, parser
 
     for population in graph.populations:

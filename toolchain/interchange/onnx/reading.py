@@ -8,7 +8,7 @@ metadata say, for whatever reason, is refused by the name of the first node that
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ import numpy as np
 
 from toolchain.deployment.abilities import StepGraphTarget
 from toolchain.deployment.target import Quantised, Target, find_target
-from toolchain.errors import DelaylineError, InterchangeError, MissingDependencyError
+from toolchain.errors import DelaylineError, InterchangeError
 from toolchain.interchange.onnx.assemble import FORMAT, LARGEST, PREFIX, assemble, digest
 from toolchain.interchange.onnx.delivery import DOMAIN
 from toolchain.interchange.onnx.float_step import NUMBERS, float_graph, network_arrays
-from toolchain.interchange.onnx.running import REMEDY
+from toolchain.interchange.onnx.package import require_onnx
 from toolchain.interchange.onnx.step_graph import StepGraph
-from toolchain.interchange.onnx.wire import TakenApart, take_apart
+from toolchain.interchange.onnx.wire import TakenApart, as_text, shown, take_apart
 from toolchain.network import Network, network_from_description
 
 OUR_OPERATORS = ("Transpose", "Scan", "Identity")
@@ -40,7 +40,7 @@ UNREADABLE = (
 )
 """What arises when tensors and metadata are not of one network."""
 DEEPEST = 8
-MOST_CHARACTERS = 80
+DIFFERENT = "the graph does not compute what its metadata say: export the network again"
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,7 @@ def read_onnx(path: Path) -> OnnxContent:
     MissingDependencyError
         If onnx is not installed.
     """
-    try:
-        import onnx  # noqa: F401 (what reads needs it)
-    except ImportError as error:
-        raise MissingDependencyError(f"onnx cannot be imported ({error}); {REMEDY}") from error
+    require_onnx()
     try:
         size = path.stat().st_size
         if size > LARGEST:
@@ -88,11 +85,13 @@ def read_onnx(path: Path) -> OnnxContent:
     _refuse_foreign(parts.model, path)
     entries = _entries(parts.model, path)
     found, graph = _network(entries, parts, path)
+    # A description can have as many populations as a file has bytes: they are assembled only if it has their tensors.
+    _refuse_missing(parts.tensors, graph.tensors(), path)
     again = assemble(
         graph,
         states=bool(entries["states"]),
         provenance=entries["provenance"],
-        version=_text(parts.model.producer_version),
+        version=as_text(parts.model.producer_version),
     )
     _compare(parts, take_apart(again.SerializeToString(), str(path)), path)
     return found
@@ -100,7 +99,7 @@ def read_onnx(path: Path) -> OnnxContent:
 
 def _entries(model: Any, path: Path) -> dict[str, Any]:
     """Our metadata, as they were given to `assemble`."""
-    pairs = [(_text(entry.key), _text(entry.value)) for entry in model.metadata_props]
+    pairs = [(as_text(entry.key), as_text(entry.value)) for entry in model.metadata_props]
     texts = {key.removeprefix(PREFIX): value for key, value in pairs if key.startswith(PREFIX)}
     if "format" not in texts:
         raise InterchangeError(
@@ -109,7 +108,7 @@ def _entries(model: Any, path: Path) -> dict[str, Any]:
         )
     if texts["format"] != str(FORMAT):
         raise InterchangeError(
-            f"file {path}: is of format {_short(texts['format'])}, this version reads {FORMAT}; use the version that "
+            f"file {path}: is of format {shown(texts['format'])}, this version reads {FORMAT}; use the version that "
             "wrote it"
         )
     entries: dict[str, Any] = {}
@@ -145,7 +144,7 @@ def _network(entries: Mapping[str, Any], parts: TakenApart, path: Path) -> tuple
         quantised = target.from_step(tensors, description)
         return OnnxContent(quantised.trained, target, quantised, provenance), target.step_graph(quantised)
     except UNREADABLE as error:
-        why = _short(f"{type(error).__name__}: {error}", 300)
+        why = shown(f"{type(error).__name__}: {error}", 300)
         raise InterchangeError(
             f"file {path}: tensors and metadata make no network ({why}); the file is damaged: export it again"
         ) from error
@@ -156,11 +155,12 @@ def _refuse_foreign(model: Any, path: Path) -> None:
     for node in _nodes(model.graph, 0, path):
         ours = node.op_type in OUR_OPERATORS if node.domain in ("", "ai.onnx") else node.domain == DOMAIN
         if not ours:
-            made = ", ".join(map(_text, node.output))
-            named = _short(node.name) if node.name else f"without a name that makes {_short(made)}"
-            domain = f" of domain {_short(node.domain)}" if node.domain else ""
+            made = ", ".join(map(as_text, node.output)) or "nothing"
+            named = shown(node.name) if node.name else f"without a name that makes {shown(made)}"
+            operator = shown(node.op_type or "without a name")
+            domain = f" of domain {shown(node.domain)}" if node.domain else ""
             raise InterchangeError(
-                f"file {path}: node {named} is operator {_short(node.op_type)}{domain}, which no network of delayline "
+                f"file {path}: node {named} is operator {operator}{domain}, which no network of delayline "
                 "has; networks of other tools come as NIR"
             )
 
@@ -176,16 +176,24 @@ def _nodes(graph: Any, depth: int, path: Path) -> Iterator[Any]:
                 yield from _nodes(inner, depth + 1, path)
 
 
+def _refuse_missing(theirs: Iterable[str], ours: Iterable[str], path: Path) -> None:
+    """Name the first tensor of the network that a file does not have."""
+    there = set(theirs)
+    for name in ours:
+        if name not in there:
+            raise InterchangeError(f"file {path}: tensor {shown(name)} is missing; {DIFFERENT}")
+
+
 def _compare(theirs: TakenApart, ours: TakenApart, path: Path) -> None:
     """Refuse a file that is not what we would write of the network in it, naming the first difference."""
-    refused = "the graph does not compute what its metadata say: export the network again"
-    for name in (*ours.tensors, *theirs.tensors):
-        there, here = theirs.tensors.get(name), ours.tensors.get(name)
-        if there is None or here is None:
-            how = "is missing" if there is None else "belongs to no part of the network"
-            raise InterchangeError(f"file {path}: tensor {_short(name)} {how}; {refused}")
+    _refuse_missing(theirs.tensors, ours.tensors, path)
+    refused = DIFFERENT
+    for name, there in theirs.tensors.items():
+        here = ours.tensors.get(name)
+        if here is None:
+            raise InterchangeError(f"file {path}: tensor {shown(name)} belongs to no part of the network; {refused}")
         if there.dtype != here.dtype or there.shape != here.shape or not np.array_equal(there, here):
-            raise InterchangeError(f"file {path}: tensor {_short(name)} is not that of the network; {refused}")
+            raise InterchangeError(f"file {path}: tensor {shown(name)} is not that of the network; {refused}")
     for what, one, other in _pieces(theirs.model, ours.model):
         if one != other:
             raise InterchangeError(f"file {path}: {what} is not as the network has it; {refused}")
@@ -195,11 +203,11 @@ def _pieces(theirs: Any, ours: Any) -> Iterator[tuple[str, Any, Any]]:
     """Name and both sides of everything that a model consists of, its smallest named parts first."""
     for their_function, our_function in zip(theirs.functions, ours.functions, strict=False):
         for node, ours_node in zip(their_function.node, our_function.node, strict=False):
-            yield f"a {node.op_type} in function {_short(their_function.name)}", _raw(node), _raw(ours_node)
-        yield f"function {_short(their_function.name)}", _raw(their_function), _raw(our_function)
+            yield f"a {node.op_type} in function {shown(their_function.name)}", _raw(node), _raw(ours_node)
+        yield f"function {shown(their_function.name)}", _raw(their_function), _raw(our_function)
     their_nodes, our_nodes = list(_all_nodes(theirs.graph)), list(_all_nodes(ours.graph))
     for node, ours_node in zip(their_nodes, our_nodes, strict=False):
-        yield f"node {_short(node.name or node.op_type)}", _raw(node), _raw(ours_node)
+        yield f"node {shown(node.name or node.op_type)}", _raw(node), _raw(ours_node)
     yield "the number of nodes", len(their_nodes), len(our_nodes)
     yield "an input or output", _raw(theirs.graph), _raw(ours.graph)
     yield "the model around its graph", _raw(theirs), _raw(ours)
@@ -217,14 +225,3 @@ def _all_nodes(graph: Any) -> Iterator[Any]:
 def _raw(message: Any) -> bytes:
     found: bytes = message.SerializeToString(deterministic=True)
     return found
-
-
-def _text(value: str | bytes) -> str:
-    """A text of a parsed message, which is bytes where it is no UTF-8."""
-    return value if isinstance(value, str) else value.decode("utf-8", errors="replace")
-
-
-def _short(value: str | bytes, longest: int = MOST_CHARACTERS) -> str:
-    """What a file says, fit for a line of a terminal."""
-    shown = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(_text(value).split()))
-    return shown if len(shown) <= longest else shown[: longest - 3] + "..."

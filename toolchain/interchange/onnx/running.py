@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from toolchain.errors import InputError, MissingDependencyError
 from toolchain.interchange.onnx.assemble import PREFIX
+from toolchain.interchange.onnx.package import REMEDY
 from toolchain.spikes import SpikeTrains
 
-REMEDY = "`pip install 'delayline[onnx]'`"
 LARGEST_BATCH = 32
 """Above this a batch saves no time."""
 ROOM = 1 << 28

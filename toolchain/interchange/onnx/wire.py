@@ -23,6 +23,8 @@ LARGEST_REST = 16 << 20
 """Bytes of a model without its initializers; they may take a hundred times as much once parsed."""
 MOST_FIELDS = 1_000_000
 """Fields of the model and of its graph, tensors included."""
+MOST_CHARACTERS = 80
+"""Of a text of the file, in a message."""
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 MODEL_GRAPH, GRAPH_INITIALIZER = 7, 5
@@ -78,7 +80,7 @@ def take_apart(content: bytes, path: str) -> TakenApart:
                 if part == GRAPH_INITIALIZER and part_inner is not None:
                     name, array = _tensor(part_inner, len(tensors), path)
                     if name in tensors:
-                        raise InterchangeError(f"file {path}: tensor {name!r} is there twice; export it again")
+                        raise InterchangeError(f"file {path}: tensor {shown(name)!r} is there twice; export it again")
                     tensors[name] = array
                 else:
                     _keep(others, part_whole, path)
@@ -90,6 +92,21 @@ def take_apart(content: bytes, path: str) -> TakenApart:
             "kind"
         ) from error
     return TakenApart(model, tensors)
+
+
+def as_text(value: str | bytes) -> str:
+    """A text of a parsed message, which is bytes where it is no UTF-8."""
+    return value if isinstance(value, str) else value.decode("utf-8", errors="replace")
+
+
+def shown(value: str | bytes, longest: int = MOST_CHARACTERS) -> str:
+    """What a file says, fit for a line of a terminal."""
+    # Of a text of a hundred megabytes no more is looked at than can be shown.
+    text = as_text(value)
+    line = " ".join(text[: 4 * longest].split())
+    printable = "".join(c if c.isprintable() else "\ufffd" for c in line)
+    whole = len(text) <= 4 * longest and len(printable) <= longest
+    return printable if whole else printable[: longest - 3] + "..."
 
 
 class _DamagedError(Exception):
@@ -160,7 +177,7 @@ def _tensor(view: memoryview, index: int, path: str) -> tuple[str, NDArray[Any]]
     for number, _, inner in _fields(view, path):
         if number == NAME and inner is not None:
             name = bytes(inner).decode("utf-8", errors="replace")
-    what = f"file {path}: tensor {name!r}" if name else f"file {path}: tensor {index}, which has no name,"
+    what = f"file {path}: tensor {shown(name)!r}" if name else f"file {path}: tensor {index}, which has no name,"
     for number, whole, inner in _fields(view, path):
         if number == DIMS:
             values = inner if inner is not None else whole[1:]

@@ -46,6 +46,8 @@ def write_onnx(
         If it does not fit an ONNX file.
     InputError
         If the file cannot be written.
+    MissingDependencyError
+        If onnx is not installed.
     """
     graph = float_graph(network) if isinstance(network, Network) else quantised_graph(*network)
     content: bytes = assemble(graph, states=states, provenance=provenance).SerializeToString(deterministic=True)
