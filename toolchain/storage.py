@@ -73,6 +73,10 @@ def load_arrays(path: Path, *, what: str = "checkpoint") -> tuple[dict[str, NDAr
         raise CheckpointError(
             f"{what} {path} ({path.stat().st_size} bytes) cannot be read: {error}; it is truncated or not one of ours"
         ) from error
+    for name, array in arrays.items():
+        # Types of the package ml_dtypes, which safetensors knows where it is installed, are no numbers of NumPy.
+        if array.dtype.kind not in "biuf":
+            raise CheckpointError(f"{what} {path}: {name} is {array.dtype}, no type of NumPy's; it is not one of ours")
     try:
         header = json.loads(metadata[HEADER_KEY])
     except (KeyError, ValueError, RecursionError) as error:

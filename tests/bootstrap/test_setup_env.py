@@ -85,7 +85,7 @@ def test_first_set_up_makes_all_and_says_so_in_one_line(checkout: Checkout) -> N
     assert checkout.uv.calls("venv") == [f"venv --quiet --no-project --prompt delayline --python {python} {venv}"]
     packages, ourselves = checkout.uv.calls("pip install")
     assert "--require-hashes --no-build --constraints" in packages
-    assert packages.endswith("--extra dev --extra distances --extra lava --extra speech --extra spinnaker")
+    assert packages.endswith("--extra dev --extra distances --extra lava --extra onnx --extra speech --extra spinnaker")
     assert "--no-deps --build-constraints" in ourselves
     assert ourselves.endswith(f"--editable {checkout.root}")
 

@@ -215,7 +215,7 @@ def test_bundle_that_is_none_or_was_changed(cli: Cli, run: RunFolder) -> None:
         one_line(cli(*command, str(run.path)), 2, "give a folder that `delayline deploy` made")
     cli("deploy", str(run.path), "--no-vendor")
     bundle = run.path / "loihi2"
-    one_line(cli("validate", str(bundle), "--on", "lavva"), 2, "device 'lavva' does not exist", "mismatch, lava")
+    one_line(cli("validate", str(bundle), "--on", "lavva"), 2, "device 'lavva' does not exist", "mismatch, onnx, lava")
     one_line(cli("validate", str(bundle), "--on", "emulator", "--samples", "301"), 2, "1..300")
     one_line(cli("validate", str(bundle), "--on", "lava", "--samples", "301"), 2, "1..300")
     one_line(cli("validate", str(bundle), "--on", "emulator", "--set", "tests"), 2, "none of test, valid, train")

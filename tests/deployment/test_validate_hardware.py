@@ -83,7 +83,7 @@ def test_a_bundle_for_loihi1_is_not_run_on_loihi2(
     refused = run_cli(capsys, monkeypatch, "validate", str(folder), "--on", "loihi2")
     assert (refused.code, refused.out) == (2, "")
     assert "device 'loihi2' does not exist for loihi1" in refused.err
-    assert "quantised_constants, emulator, mismatch, lava" in refused.err
+    assert "quantised_constants, emulator, mismatch, onnx, lava" in refused.err
     assert validated(folder, "emulator", samples=5).of("emulator").samples == 5
     readme, script = (folder / "lava/README.md").read_text(), (folder / "lava/network.py").read_text()
     assert "## On a Loihi 1 chip" in readme

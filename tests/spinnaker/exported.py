@@ -112,6 +112,8 @@ def run_script(folder: Path, scratch: Path, *arguments: str, stand_in: bool = Tr
     home = scratch / "home"
     home.mkdir(parents=True, exist_ok=True)
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"HOME": str(home)}
+    # As `spynnaker_runner` does: what is run from a bundle's folder leaves nothing in it.
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
     if stand_in:
         path = scratch / "stand-in"
         if not path.exists():
