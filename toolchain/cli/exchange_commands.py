@@ -146,7 +146,7 @@ def _write(found: Exported, wanted: Wanted, path: Path) -> list[str]:
         counted = (
             (
                 written.delays_rounded,
-                "delays are no whole slots: rounded half to even in the graph, as they are in the metadata",
+                "delays are no whole slots: the graph has them rounded half to even, the metadata keep them",
             ),
             (written.weights_zero, "synapses of weight 0 are in the metadata alone"),
         )
