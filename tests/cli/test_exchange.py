@@ -150,6 +150,25 @@ def test_a_bundle_has_its_integers_and_takes_no_options_of_quantising(cli: Cli) 
         assert message in refused.err.replace("\n", " "), refused.err
 
 
+def test_a_network_that_follows_traces_comes_back_with_its_accuracy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its loss needs the traces of the data, and nothing of it can be deployed; but it can be looked at."""
+    monkeypatch.chdir(tmp_path)
+    for words in (
+        ("train", "waveform", "--set", "training.epochs=1"),
+        ("export", "runs/waveform-1"),
+        ("import", "runs/waveform-1/waveform.onnx", "--recipe", "waveform"),
+    ):
+        done = run_cli(capsys, monkeypatch, *words)
+        assert done.code == 0, done.err
+    before, after = (
+        json.loads(Path("runs", run, "summary.json").read_text()) for run in ("waveform-1", "waveform_imported-1")
+    )
+    assert after["test_accuracy"] == before["test_accuracy"]
+    assert after["valid_accuracy"] == before["valid_accuracy"]
+
+
 def test_checkpoints_of_mlgenn_become_a_run_that_deploys(cli: Cli) -> None:
     before = load_network(Path(RUN, "checkpoints/best.safetensors"))
     folder = Path("checkpoints")

@@ -197,5 +197,5 @@ def import_(source: Path, recipe_name: str, overrides: list[str], runs: Path, as
             "run": str(made.run.path), "format": found.format, "populations": sizes, "synapses": synapses,
             "test_accuracy": made.accuracy, "test_samples": made.test_samples, "assumed": list(made.assumed),
         }  # fmt: skip
-    reads = "" if made.accuracy is None else f", test {percent(made.accuracy)} of {made.test_samples} samples in float"
+    reads = f", test {percent(made.accuracy)} of {made.test_samples} samples in float"
     return f"{made.run.path}: {' '.join(f'{n}:{s}' for n, s in sizes.items())}, {synapses} synapses{reads}"

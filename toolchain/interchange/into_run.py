@@ -35,13 +35,13 @@ class ImportedRun:
 
     Attributes
     ----------
-    accuracy : of the test set; None where the recipe reads no class
+    accuracy : of the test set
     assumed : what reading and describing the network took for granted, a sentence each
     """
 
     run: RunFolder
     network: Network
-    accuracy: float | None
+    accuracy: float
     test_samples: int
     assumed: tuple[str, ...]
 
@@ -71,17 +71,16 @@ def make_run(
     RecipeError
         If it does not fit the recipe's data or what its output is read by; or the data are not there.
     """
+    from toolchain.training.engines import training_engine
     from toolchain.training.trainer import prepare
-    from toolchain.validation.ladder import float_engine
 
     network = imported.network
     described, said = describe_in(recipe, network)
     task = prepare(described)
-    engine = float_engine(described, network, task.dataset.n_steps)
+    engine = training_engine(described, task.dataset, network, None)
     valid, test = (engine.respond(s.spikes, s.labels) for s in (task.dataset.valid, task.dataset.test))
     valid_accuracy = float(np.mean(valid.prediction == task.dataset.valid.labels))
     accuracy = float(np.mean(test.prediction == task.dataset.test.labels))
-    has_class = described.training.readout != "trace"
     progress = Progress(0, 0, valid_accuracy, float(valid.loss.mean()), {}, number_format=number_format)
     assumed = (*imported.assumed, *said)
     summary = {
@@ -103,7 +102,7 @@ def make_run(
     except BaseException:
         shutil.rmtree(run.path, ignore_errors=True)
         raise
-    return ImportedRun(run, network, accuracy if has_class else None, task.dataset.test.labels.size, assumed)
+    return ImportedRun(run, network, accuracy, task.dataset.test.labels.size, assumed)
 
 
 def is_imported(run: Path) -> bool:
