@@ -13,7 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.cli.runner import Finished, run_cli
+from toolchain.datasets import load_dataset
 from toolchain.deployment.bundle import read_bundle
+from toolchain.devices.device import Deployed
+from toolchain.devices.onnx_device import OnnxDevice
+from toolchain.devices.own import EmulatorDevice
 from toolchain.errors import InputError
 from toolchain.interchange.into_run import describe_in
 from toolchain.network import Network, Population, make_projection
@@ -88,6 +92,14 @@ def test_a_quantised_network_comes_back_to_the_same_integers_on_the_chip(cli: Cl
     assert set(before) == set(after)
     for name, array in before.items():
         assert np.array_equal(array, after[name]), name
+    read = read_bundle(Path(bundle))
+    here = Deployed(read.target, read.quantised, read.recipe)
+    samples = load_dataset(read.recipe.dataset.task, read.recipe.dataset.options).test
+    expected = EmulatorDevice().run(here, samples, traces=False, timeout_s=60).prediction
+    assert np.unique(expected).size > 1
+    for traces in (False, True):
+        found = OnnxDevice(read.target).run(here, samples, traces=traces, timeout_s=60).prediction
+        assert np.array_equal(found, expected)
     checked = cli("validate", bundle, "--on", "emulator", "--on", "onnx", "--require-equal", "onnx")
     assert checked.code == 0, checked.err
     assert "equals the emulator's" in checked.out
@@ -253,7 +265,8 @@ def test_what_cannot_be_meant_is_one_line(cli: Cli) -> None:
 
 def test_the_frozen_recipe_describes_what_was_imported(tmp_path: Path) -> None:
     """Not the network that the recipe had before."""
-    recipe = read_recipe(Path("models/yin_yang.yaml"))
+    chosen = ["training.backend=genn", "training.genn.samples_at_once=4", "training.quantise={from_epoch: 1}"]
+    recipe = read_recipe(Path(__file__).parents[2] / "models" / "yin_yang.yaml", chosen)
     random = np.random.default_rng(0)
     populations = (
         Population("spikes", "spike_source", 4),
@@ -282,6 +295,9 @@ def test_the_frozen_recipe_describes_what_was_imported(tmp_path: Path) -> None:
         f"training.max_slot of the recipe raised from {recipe.training.max_slot} to 99, for the longest delay",
     )
     assert described.network.output == "read"
+    # Where it is deployed there may be no GPU, and it has not learned in the numbers of this recipe's chip.
+    assert (described.training.backend, described.training.genn.samples_at_once) == ("cpu", None)
+    assert described.training.quantise is None
     data = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
     data["training"]["rates"] = {"strength": 1e-9, "strength_of": {"hidden": 1e-8}}
     other, words = describe_in(parse_recipe(data, "yin_yang"), Network(0.5, populations, projections))

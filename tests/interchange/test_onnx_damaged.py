@@ -19,7 +19,7 @@ from tests.networks import random_network, random_spikes
 from toolchain.deployment.target import find_target
 from toolchain.errors import InputError, InterchangeError
 from toolchain.interchange.onnx import reading, wire
-from toolchain.interchange.onnx.assemble import assemble
+from toolchain.interchange.onnx.assemble import assemble, digest
 from toolchain.interchange.onnx.float_step import float_graph
 from toolchain.interchange.onnx.reading import read_onnx
 from toolchain.network import Network
@@ -167,6 +167,7 @@ def as_float_data(model: Any) -> None:
             lambda m: initializer(m, "in->a/delay").dims.append(2**40),
             ["tensor 'in->a/delay' says float32(5, ", "holds"],
         ),
+        (lambda m: initializer(m, "in->a/delay").dims.__setitem__(0, 4), ["says float32(4, ", "and holds"]),
         (lambda m: initializer(m, "in->a/delay").dims.extend([1] * 9), ["more than 8 dimensions"]),
         (lambda m: setattr(initializer(m, "in->a/delay"), "data_type", TensorProto.STRING), ["is of data type 8"]),
         (lambda m: m.graph.initializer.pop(), ["its tensors are not those that were written"]),
@@ -178,6 +179,20 @@ def test_damaged_tensors_are_named(change: Callable[[Any], Any], words: list[str
     message = refusal(changed(change), tmp_path)
     for word in words:
         assert word in message
+
+
+def test_truth_values_are_0_or_1(tmp_path: Path) -> None:
+    """NumPy takes any byte for one, and counts 2 as true here and as another number there."""
+    model = assemble(float_graph(random_network("recurrent_masked", np.random.default_rng(4))))
+    tensor = initializer(model, "in->a/mask")
+    tensor.raw_data = b"\x02" + tensor.raw_data[1:]
+    assert "tensor 'in->a/mask' holds bytes other than 0 and 1" in refusal(model.SerializeToString(), tmp_path)
+
+
+def test_the_digest_knows_names_types_and_shapes() -> None:
+    array = np.arange(6, dtype=np.float32)
+    same = {"a": array}, {"b": array}, {"a": array.reshape(2, 3)}, {"a": array.view(np.int32)}, {"a": array + 1}
+    assert len({digest(tensors) for tensors in same}) == len(same)
 
 
 @pytest.mark.parametrize(

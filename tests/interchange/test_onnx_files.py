@@ -15,9 +15,14 @@ from tests.interchange.test_onnx_float import own_time_constants, single_spikes
 from tests.networks import SHAPES, random_network, random_spikes
 from toolchain.deployment.abilities import StepGraphTarget
 from toolchain.deployment.target import find_target
+from toolchain.interchange.formats import Assumptions, read_network
 from toolchain.interchange.onnx.reading import read_onnx
 from toolchain.interchange.onnx.writing import write_onnx
 from toolchain.network import Network
+from toolchain.recipe import read_recipe
+
+RECIPE = read_recipe(Path(__file__).parents[2] / "models" / "sequence.yaml")
+"""What a network is imported for; of an ONNX file nothing is taken from it."""
 
 
 def assert_same_network(one: Network, other: Network) -> None:
@@ -85,7 +90,9 @@ def test_quantised_networks_come_back_exactly(
         k: v for k, v in theirs[1].items() if k != "trained"
     }
     # What it counts as trained are the integers in float: quantised again in the same format they are the same.
-    hint = target.exact_hint(found.quantised)
+    number_format = read_network(path, RECIPE, Assumptions()).number_format
+    assert number_format is not None
+    hint = number_format["hint"]
     again = target.quantise(found.network, spikes, clip_delays=False, extend_delays=True, hint=hint)
     one, other = (target.emulate_traces(q, spikes) for q in (quantised, again))
     for name, v in one.v.items():

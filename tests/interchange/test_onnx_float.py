@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.interchange.running import by_reference, float_spikes
 from tests.networks import SHAPES, random_network, random_spikes
+from toolchain.errors import InputError
 from toolchain.interchange.onnx.assemble import assemble
 from toolchain.interchange.onnx.float_step import float_graph
 from toolchain.interchange.onnx.running import OnnxSession
@@ -145,6 +146,13 @@ def test_graphs_pass_the_checker_and_have_standard_operators_alone(seed: int, sh
     names = {node.name for node in body}
     assert {p.name for p in network.populations if p.kind != "spike_source"} <= names
     assert {p.name for p in network.projections} <= names
+
+
+def test_spikes_of_another_number_of_units_are_refused() -> None:
+    random = np.random.default_rng(2)
+    session = OnnxSession(assemble(float_graph(random_network("skip", random))))
+    with pytest.raises(InputError, match="spikes: 6 units, the model has 5 in in; give the samples"):
+        session.run(random_spikes(random, 1, 6, 10, 0.1), session.outputs)
 
 
 def test_the_same_network_gives_the_same_bytes() -> None:
