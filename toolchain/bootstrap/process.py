@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from typing import Mapping, NamedTuple, Sequence
+import threading
+from typing import Any, Mapping, NamedTuple, Sequence
 
 EXIT_BAD_INPUT = 2
 EXIT_MISSING = 4
@@ -80,6 +81,7 @@ def run(
     Result
         With return code 124 where the time limit was reached, 126 where the command cannot be started.
     """
+    held = _HeldSignals()
     try:
         process = subprocess.Popen(
             list(argv),
@@ -93,9 +95,14 @@ def run(
             pass_fds=tuple(keep_open),
         )
     except OSError as error:
+        held.release()
         return Result(NOT_STARTED, "", str(error))
+    except BaseException:
+        held.release()
+        raise
     with process:
         try:
+            held.release()
             stdout, stderr = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             _kill_group(process)
@@ -105,6 +112,27 @@ def run(
             _kill_group(process)
             raise
     return Result(process.returncode, stdout, stderr)
+
+
+class _HeldSignals:
+    """From now on signals that end this process wait, so that none falls between a command and the code that ends it.
+
+    The command itself does not inherit that. Only the main thread gets signals.
+    """
+
+    def __init__(self) -> None:
+        self._arrived: list[int] = []
+        self._before: dict[signal.Signals, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, lambda arrived, frame: self._arrived.append(arrived))
+
+    def release(self) -> None:
+        """Deliver what has arrived, to those who waited for it before."""
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for arrived in self._arrived:
+            signal.raise_signal(arrived)
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:
