@@ -98,8 +98,10 @@ def test_sc_neurocore_reads_our_delays_still(shape: str, tmp_path: Path) -> None
 
 
 def test_norse_reads_our_networks_without_delays(tmp_path: Path) -> None:
-    norse = pytest.importorskip("norse.torch", reason="norse is not installed")
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+    norse = pytest.importorskip(
+        "norse.torch", reason="norse is not installed; nir and sc-neurocore's golden files read ours without it"
+    )
+    torch = pytest.importorskip("torch", reason="torch, which norse needs, is not installed")
     network, path = network_of("two_layers", delays=False), tmp_path / "n.nir"
     write_nir(network, path)
     inputs, rows, state = inputs_of(network), [], None
@@ -117,7 +119,9 @@ def test_norse_reads_our_networks_without_delays(tmp_path: Path) -> None:
 
 def test_snntorch_refuses_a_resistance_of_one(tmp_path: Path) -> None:
     """It takes CubaLIF only with r = tau_mem/dt for its own step of 0.1 ms, and says so: nothing is read wrongly."""
-    importer = pytest.importorskip("snntorch.import_nir", reason="snntorch is not installed")
+    importer = pytest.importorskip(
+        "snntorch.import_nir", reason="snntorch is not installed; that it refuses our files is about snntorch alone"
+    )
     path = tmp_path / "n.nir"
     write_nir(network_of("feedforward", delays=False), path)
     with pytest.raises(AssertionError, match="r not supported in CubaLIF"):
